@@ -1,0 +1,27 @@
+import { z } from "zod";
+
+const Amounts = z.object({ cpu: z.number(), memory_mb: z.number(), disk_mb: z.number(), sandboxes: z.int() });
+export const Node = z.object({
+  id: z.string(),
+  state: z.enum(["joining", "ready", "leaving"]),
+  reachable: z.boolean(),
+  version: z.string(),
+  labels: z.record(z.string(), z.string()),
+  capacity: Amounts,
+  used: Amounts,
+  pool: z.object({ target: z.int(), free: z.int(), starting: z.int(), waiting: z.int() }),
+  last_heartbeat_at: z.iso.datetime(),
+});
+export const NodeList = z.object({ nodes: z.array(Node) });
+
+export const Image = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.enum(["building", "ready", "failed"]),
+  size_bytes: z.int(),
+  layers: z.array(z.string()),
+  origin: z.string(),
+  error: z.string().nullable(),
+  created_at: z.iso.datetime(),
+});
+export const ImageList = z.object({ images: z.array(Image) });

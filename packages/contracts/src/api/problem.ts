@@ -1,0 +1,44 @@
+import { KINDS, type AppError } from "@banyan/kernel";
+import { z } from "zod";
+import { ERRORS, isErrorCode } from "../errors.ts";
+
+/** RFC 9457, with what an agent needs to act: a stable code, whether to try again and when, and the next call that would help. */
+export const Problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string(),
+  retryable: z.boolean(),
+  retry_after_ms: z.int().nullable(),
+  fix: z.string(),
+  request_id: z.string(),
+  details: z.record(z.string(), z.unknown()),
+});
+export type Problem = z.infer<typeof Problem>;
+
+const RETRY_AFTER_MS_DEFAULT = 1_000;
+export const PROBLEM_CONTENT_TYPE = "application/problem+json";
+
+/** Codes whose status is more exact than their kind's. */
+const STATUS: Partial<Record<string, number>> = { "request.too_large": 413, "image.not_found": 422, "request.invalid": 422, "node.none_fits": 422 };
+
+/** `details.retryAfterMs` of the error becomes `retry_after_ms`; details never hold secrets. */
+export function toProblem(error: AppError, requestId: string): Problem {
+  const code = isErrorCode(error.code) ? error.code : "internal";
+  const { message, fix } = ERRORS[code];
+  const { httpStatus, retryable } = KINDS[error.kind];
+  const { retryAfterMs, ...details } = error.details;
+  return {
+    type: `urn:banyan:problem:${code}`,
+    title: message,
+    status: STATUS[code] ?? httpStatus,
+    detail: error.message,
+    code,
+    retryable,
+    retry_after_ms: retryable ? (typeof retryAfterMs === "number" ? Math.ceil(retryAfterMs) : RETRY_AFTER_MS_DEFAULT) : null,
+    fix,
+    request_id: requestId,
+    details,
+  };
+}

@@ -1,0 +1,121 @@
+import { z } from "zod";
+import { LIMITS } from "./limits.ts";
+import { NodeView } from "./node.ts";
+import { Labels, Lifetime, NodeId, OrgId, SANDBOX_STATES, SandboxId, SandboxRecord, SandboxRoute, SandboxSpec, StartPath, StartTiming } from "./sandbox.ts";
+import { event, rpc } from "./verbs.ts";
+
+/** What an organisation may hold at once. Stopped sandboxes count as sandboxes but hold neither cpu nor memory. */
+export const Quota = z.object({ sandboxes: z.int().min(0), cpu: z.number().min(0), memoryMb: z.int().min(0) });
+export type Quota = z.infer<typeof Quota>;
+
+const Ref = z.object({ orgId: OrgId, id: SandboxId });
+const Started = z.object({ sandbox: SandboxRecord, route: SandboxRoute, path: StartPath, timing: StartTiming });
+const START_ERRORS = [
+  "image.not_found",
+  "image.not_ready",
+  "layer.unavailable",
+  "node.none_available",
+  "node.none_fits",
+  "node.no_slot",
+  "node.unreachable",
+  "sandbox.start_failed",
+  "sandbox.quota_exceeded",
+  "database.unavailable",
+] as const;
+
+/** The id is made by the caller, so that a repeated call finds the first one's sandbox. */
+export const CreateSandbox = rpc("scheduler", "sandbox.create", {
+  input: Ref.extend({ spec: SandboxSpec, quota: Quota, deadlineMs: z.int().min(1).max(LIMITS.createDeadlineMsMax) }),
+  output: Started,
+  deadlineMs: 30_000,
+  errors: START_ERRORS,
+});
+
+export const StartSandbox = rpc("scheduler", "sandbox.start", {
+  input: Ref.extend({ quota: Quota, deadlineMs: z.int().min(1).max(LIMITS.createDeadlineMsMax) }),
+  output: Started,
+  deadlineMs: 30_000,
+  errors: [...START_ERRORS, "sandbox.not_found", "sandbox.illegal_transition", "sandbox.version_conflict"],
+});
+
+export const StopSandbox = rpc("scheduler", "sandbox.stop", {
+  input: Ref.extend({ graceMs: z.int().min(0).max(60_000) }),
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 75_000,
+  errors: ["sandbox.not_found", "sandbox.illegal_transition", "sandbox.version_conflict", "node.unreachable", "database.unavailable"],
+});
+
+/** Legal in every state; a second delete answers like the first. `deleting` while the node does not answer: the loop goes on. */
+export const DeleteSandbox = rpc("scheduler", "sandbox.delete", {
+  input: Ref,
+  output: z.object({ state: z.enum(["deleting", "deleted"]) }),
+  deadlineMs: 30_000,
+  errors: ["sandbox.not_found", "database.unavailable"],
+});
+
+export const GetSandbox = rpc("scheduler", "sandbox.get", {
+  input: Ref,
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 5_000,
+  errors: ["sandbox.not_found", "database.unavailable"],
+});
+
+export const ListSandboxes = rpc("scheduler", "sandbox.list", {
+  input: z.object({
+    orgId: OrgId,
+    labels: Labels,
+    states: z.array(z.enum(SANDBOX_STATES)).max(SANDBOX_STATES.length),
+    /** The last id of the page before; newest first. */
+    cursor: SandboxId.nullable(),
+    limit: z.int().min(1).max(LIMITS.pageSize),
+  }),
+  output: z.object({ sandboxes: z.array(SandboxRecord), nextCursor: SandboxId.nullable() }),
+  deadlineMs: 5_000,
+  errors: ["database.unavailable"],
+});
+
+/** A label set to null is removed; those not named stay. */
+export const UpdateSandbox = rpc("scheduler", "sandbox.update", {
+  input: Ref.extend({ labels: z.record(z.string(), z.string().nullable()).optional(), lifetime: Lifetime.partial().optional() }),
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 5_000,
+  errors: ["request.invalid", "sandbox.not_found", "sandbox.version_conflict", "database.unavailable"],
+});
+
+/** Where a running sandbox is. Asked when the gateway's own memory of it is missing or stale. */
+export const RouteSandbox = rpc("scheduler", "sandbox.route", {
+  input: Ref,
+  output: SandboxRoute,
+  deadlineMs: 5_000,
+  errors: ["sandbox.not_found", "sandbox.not_running", "node.unreachable", "database.unavailable"],
+});
+
+export const GetUsage = rpc("scheduler", "usage.get", {
+  input: z.object({ orgId: OrgId }),
+  output: z.object({ usage: Quota }),
+  deadlineMs: 5_000,
+  errors: ["database.unavailable"],
+});
+
+export const ListNodes = rpc("scheduler", "node.list", {
+  input: z.object({}),
+  output: z.object({ nodes: z.array(NodeView) }),
+  deadlineMs: 5_000,
+  errors: [],
+});
+
+/** A sandbox changed its state; said by the scheduler from its outbox. */
+export const SandboxChanged = event(
+  "sandbox",
+  "changed",
+  z.object({
+    sandboxId: SandboxId,
+    orgId: OrgId,
+    nodeId: NodeId.nullable(),
+    epoch: z.int(),
+    from: z.enum(SANDBOX_STATES).nullable(),
+    to: z.enum(SANDBOX_STATES),
+    reason: z.string().nullable(),
+    at: z.int(),
+  }),
+);
