@@ -1,0 +1,24 @@
+import type { Quota, SandboxRoute } from "@banyan/contracts";
+
+/** Who is asking. */
+export interface Caller {
+  keyId: string;
+  orgId: string;
+  orgName: string;
+  role: "admin" | "member";
+  quota: Quota;
+}
+
+export interface Authenticator {
+  /** From `Authorization: Bearer` or, for WebSocket clients that cannot set headers, the query parameter `api_key`. Throws auth.missing or auth.invalid. */
+  authenticate(credentials: { authorization: string | undefined; apiKey: string | undefined }): Promise<Caller>;
+}
+
+/** Sandbox -> node, remembered in memory and asked of the scheduler when missing. */
+export interface RouteMemory {
+  /** Throws sandbox.not_found, sandbox.not_running, node.unreachable. An organisation finds only its own. */
+  find(orgId: string, sandboxId: string): Promise<SandboxRoute>;
+  remember(route: SandboxRoute): void;
+  /** After a stop, a delete, a stale epoch or a node that does not answer. */
+  forget(sandboxId: string): void;
+}
