@@ -16,6 +16,7 @@ export const ERRORS = {
   "request.malformed_json": entry("invalid", "The body is not valid JSON.", "Send valid JSON with content-type application/json."),
   "request.too_large": entry("invalid", "The request is larger than its limit.", "Send less; large content goes through the files API as a stream."),
   "request.not_found": entry("not_found", "There is no such route.", "See /openapi.json for the routes."),
+  "request.method_not_allowed": entry("invalid", "This route does not take this method.", "Use one of `details.allow`; see /openapi.json."),
   "request.timeout": entry("timeout", "The request did not finish before its deadline.", "Try again; use the same Idempotency-Key for a mutation."),
   "request.idempotency_mismatch": entry("conflict", "This Idempotency-Key was used with another request.", "Use a new key for a new request."),
   "request.idempotency_in_progress": entry("conflict", "The first request with this Idempotency-Key is still under way.", "Repeat the same request after retry_after_ms."),

@@ -1,3 +1,4 @@
+export * from "./access.ts";
 export * from "./errors.ts";
 export * from "./image.ts";
 export * from "./limits.ts";

@@ -12,6 +12,7 @@ export const Node = z.object({
   pool: z.object({ target: z.int(), free: z.int(), starting: z.int(), waiting: z.int() }),
   last_heartbeat_at: z.iso.datetime(),
 });
+export type Node = z.infer<typeof Node>;
 export const NodeList = z.object({ nodes: z.array(Node) });
 
 export const Image = z.object({
@@ -24,4 +25,5 @@ export const Image = z.object({
   error: z.string().nullable(),
   created_at: z.iso.datetime(),
 });
+export type Image = z.infer<typeof Image>;
 export const ImageList = z.object({ images: z.array(Image) });

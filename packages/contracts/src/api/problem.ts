@@ -21,14 +21,21 @@ const RETRY_AFTER_MS_DEFAULT = 1_000;
 export const PROBLEM_CONTENT_TYPE = "application/problem+json";
 
 /** Codes whose status is more exact than their kind's. */
-const STATUS: Partial<Record<string, number>> = { "request.too_large": 413, "image.not_found": 422, "request.invalid": 422, "node.none_fits": 422 };
+const STATUS: Partial<Record<string, number>> = {
+  "request.method_not_allowed": 405,
+  "request.too_large": 413,
+  "image.not_found": 422,
+  "request.invalid": 422,
+  "node.none_fits": 422,
+};
 
-/** `details.retryAfterMs` of the error becomes `retry_after_ms`; details never hold secrets. */
+/** `details.retryAfterMs` of the error becomes `retry_after_ms`, and says that trying again helps, whatever the kind. Details never hold secrets. */
 export function toProblem(error: AppError, requestId: string): Problem {
   const code = isErrorCode(error.code) ? error.code : "internal";
   const { message, fix } = ERRORS[code];
-  const { httpStatus, retryable } = KINDS[error.kind];
   const { retryAfterMs, ...details } = error.details;
+  const { httpStatus } = KINDS[error.kind];
+  const retryable = KINDS[error.kind].retryable || typeof retryAfterMs === "number";
   return {
     type: `urn:banyan:problem:${code}`,
     title: message,
