@@ -1,0 +1,60 @@
+import { readFile } from "node:fs/promises";
+import { systemClock } from "@banyan/kernel";
+import type { BenchContext } from "./lib/context.ts";
+import { report, type Report, type Target } from "./lib/report.ts";
+import { summarise } from "./lib/stats.ts";
+
+export const targets: Target[] = [];
+
+const LIVE = 100;
+const SETTLE_MS = 5_000;
+const IDLE_WINDOW_MS = 10_000;
+
+/** Marginal host memory of an idle sandbox, its slot and shim included, and the machine's CPU with 100 of them live. The pool is kept at its least. */
+export async function run(context: BenchContext): Promise<Report> {
+  const live = context.n ?? LIVE;
+  await systemClock.sleep(SETTLE_MS);
+  const beforeMb = await availableMb();
+  const cpuBefore = await busyShare();
+  const ids: string[] = [];
+  let failed = 0;
+  for (let i = 0; i < live; i++) {
+    try {
+      ids.push((await context.client.create({ wait_ms: 60_000 })).body.id);
+    } catch {
+      failed++;
+    }
+  }
+  await systemClock.sleep(SETTLE_MS);
+  const perSandboxMb = (beforeMb - (await availableMb())) / Math.max(1, ids.length);
+  const cpuAfter = await busyShare();
+  await Promise.all(ids.map((id) => context.client.remove(id)));
+  return report(
+    "density",
+    [
+      summarise("memory.per-sandbox", "MB", [perSandboxMb], failed),
+      summarise("cpu.idle.none", "%", [cpuBefore]),
+      summarise(`cpu.idle.${live}`, "%", [cpuAfter], failed),
+    ],
+    [],
+  );
+}
+
+async function availableMb(): Promise<number> {
+  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(await readFile("/proc/meminfo", "utf8"));
+  return Number(match?.[1]) / 1024;
+}
+
+/** Share of all cores that was busy over the window, in percent: the whole machine's, so other load on it shows too. */
+async function busyShare(): Promise<number> {
+  const read = async () => {
+    const [line = ""] = (await readFile("/proc/stat", "utf8")).split("\n");
+    const ticks = line.trim().split(/\s+/).slice(1).map(Number);
+    const idle = (ticks[3] ?? 0) + (ticks[4] ?? 0);
+    return { idle, total: ticks.reduce((sum, value) => sum + value, 0) };
+  };
+  const first = await read();
+  await systemClock.sleep(IDLE_WINDOW_MS);
+  const second = await read();
+  return 100 * (1 - (second.idle - first.idle) / (second.total - first.total));
+}

@@ -1,0 +1,62 @@
+import type { api } from "@banyan/contracts";
+import { Pool } from "undici";
+
+const CREATE_DEADLINE_MS = 120_000;
+
+export interface Reply<T> {
+  status: number;
+  body: T;
+  /** From the call to the last byte of the answer. */
+  ms: number;
+}
+
+/** The API as a load generator sees it: plain HTTP with keep-alive, nothing between the clock and the socket. */
+export class BenchClient {
+  readonly #pool: Pool;
+  readonly #key: string;
+
+  constructor(url: string, key: string, connections = 64) {
+    this.#pool = new Pool(url, { connections, pipelining: 1, headersTimeout: CREATE_DEADLINE_MS, bodyTimeout: CREATE_DEADLINE_MS });
+    this.#key = key;
+  }
+
+  async call<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply<T>> {
+    const startedMs = performance.now();
+    const response = await this.#pool.request({
+      method,
+      path,
+      headers: { authorization: `Bearer ${this.#key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.body.text();
+    const ms = performance.now() - startedMs;
+    return { status: response.statusCode, body: (text === "" ? null : JSON.parse(text)) as T, ms };
+  }
+
+  async create(overrides: api.CreateSandboxInput = {}): Promise<Reply<api.StartedSandbox>> {
+    return this.#expect(201, await this.call("POST", "/v1/sandboxes", { limits: { cpu: 1, memory_mb: 128, pids: 64, disk_mb: 256 }, ...overrides }));
+  }
+
+  async exec(id: string, body: api.ExecInput): Promise<Reply<api.ExecResult>> {
+    return this.#expect(200, await this.call("POST", `/v1/sandboxes/${id}/exec`, body));
+  }
+
+  async remove(id: string): Promise<void> {
+    const reply = await this.call<unknown>("DELETE", `/v1/sandboxes/${id}`);
+    if (reply.status >= 300) throw new Error(`delete answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+  }
+
+  async pool(): Promise<{ free: number; target: number }> {
+    const { body } = this.#expect(200, await this.call<{ nodes: { pool: { free: number; target: number } }[] }>("GET", "/v1/nodes"));
+    return body.nodes.reduce((sum, { pool }) => ({ free: sum.free + pool.free, target: sum.target + pool.target }), { free: 0, target: 0 });
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #expect<T>(status: number, reply: Reply<T>): Reply<T> {
+    if (reply.status !== status) throw new Error(`expected ${status}, got ${reply.status}: ${JSON.stringify(reply.body)}`);
+    return reply;
+  }
+}
