@@ -66,7 +66,6 @@ export const ERRORS = {
   "file.failed": entry("invalid", "The file operation failed.", "See `details.errno`."),
   "port.refused": entry("unavailable", "Nothing listens on this port inside the sandbox.", "Start the server first, on 127.0.0.1 or 0.0.0.0."),
   "sandbox.protocol": entry("unavailable", "The sandbox's init broke the protocol or went away.", "Try again; if it persists, stop and start the sandbox."),
-  "volume.not_found": entry("not_found", "There is no such volume.", "List them: GET /v1/volumes."),
   "database.unavailable": entry("unavailable", "The database does not answer.", "Try again after retry_after_ms."),
   "bus.unavailable": entry("unavailable", "The service that handles this does not answer.", "Try again after retry_after_ms."),
   "bus.timeout": entry("timeout", "The service that handles this did not answer in time.", "Try again with the same Idempotency-Key."),
