@@ -13,3 +13,6 @@ export const FORWARD_HEADERS = {
   epoch: "x-banyan-epoch",
   requestId: "x-request-id",
 } as const;
+
+/** On a node's problem replies: its code, so that the gateway can tell a stale route without reading the body. */
+export const ERROR_CODE_HEADER = "x-banyan-code";

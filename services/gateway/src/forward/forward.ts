@@ -1,0 +1,125 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { api, fault, type SandboxRoute } from "@banyan/contracts";
+import type { Clock, Logger } from "@banyan/kernel";
+import { context, propagation } from "@opentelemetry/api";
+import type { Authenticator, RouteMemory } from "../ports.ts";
+import type { RawHeaders } from "./headers.ts";
+import type { NodePools } from "./nodes.ts";
+import { type NodeRequest, type Sent, send } from "./send.ts";
+
+/** A body up to this size is held, so that it can be sent again after a stale route; a larger one is streamed and never held. */
+const REPLAY_BYTES_MAX = 64 * 1024;
+/** The route remembered, and the one asked for after it proved stale. */
+const ATTEMPTS_MAX = 2;
+
+export interface ForwardDeps {
+  authenticator: Authenticator;
+  routes: RouteMemory;
+  nodes: NodePools;
+  clusterToken: string;
+  /** How clients reach this API; links are made from it. */
+  publicUrl: string;
+  logger: Logger;
+  clock: Clock;
+}
+
+/** One request that is passed on to the node of its sandbox. */
+export interface Exchange {
+  incoming: IncomingMessage;
+  outgoing: ServerResponse;
+  orgId: string;
+  sandboxId: string;
+  requestId: string;
+  /** Below `/sandboxes/{id}` of the node, query included. */
+  path: string;
+  /** The client's, already clean. */
+  headers: RawHeaders;
+  reply(raw: readonly string[]): RawHeaders;
+}
+
+/** Streams the node's answer to the client and resolves with its status; throws only while nothing has been answered. */
+export async function forward(deps: ForwardDeps, exchange: Exchange): Promise<number> {
+  const { sandboxId, orgId } = exchange;
+  const body = await takeBody(exchange.incoming);
+  for (let attempt = 1; ; attempt++) {
+    const last = attempt === ATTEMPTS_MAX;
+    const route = await deps.routes.find(orgId, sandboxId);
+    const request = nodeRequest(deps, exchange, route, body);
+    const pool = deps.nodes.to(route.url);
+    const held = body === null || Buffer.isBuffer(body);
+    // A stream cannot be sent twice: whether the route holds is asked before its first byte goes out.
+    const wrong = held ? null : await probe(deps, route, exchange.requestId);
+    const sent: Sent = wrong ?? (await send(pool, request, exchange.outgoing, { reply: exchange.reply, catchStale: held && !last }));
+    if (sent.kind === "answered") return sent.status;
+    deps.routes.forget(sandboxId);
+    if (sent.kind === "stale" && last) throw fault("sandbox.stale_epoch", { sandboxId });
+    if (sent.kind === "stale") continue;
+    deps.logger.warn({ sandboxId, nodeId: route.nodeId, err: sent.cause, kind: sent.kind, attempt }, "node did not answer");
+    if (sent.kind === "unsent" && !last) continue;
+    throw unreachable(route, sent.kind, sent.cause);
+  }
+}
+
+export function unreachable(route: SandboxRoute, kind: "unsent" | "broken", cause: Error) {
+  const message = kind === "broken" ? "The sandbox's node went away before it answered; the request may have been carried out." : undefined;
+  return fault("node.unreachable", { sandboxId: route.sandboxId, nodeId: route.nodeId }, { cause, ...(message ? { message } : {}) });
+}
+
+/** What only gateway and node know; added last, after everything of the client's has been filtered. */
+export function internalHeaders(deps: ForwardDeps, route: SandboxRoute, requestId: string): RawHeaders {
+  const names = api.FORWARD_HEADERS;
+  const headers = [
+    names.authorization,
+    `Bearer ${deps.clusterToken}`,
+    names.orgId,
+    route.orgId,
+    names.epoch,
+    String(route.epoch),
+    names.requestId,
+    requestId,
+  ];
+  const trace: Record<string, string> = {};
+  propagation.inject(context.active(), trace);
+  for (const [name, value] of Object.entries(trace)) headers.push(name, value);
+  return headers;
+}
+
+function nodeRequest(deps: ForwardDeps, exchange: Exchange, route: SandboxRoute, body: NodeRequest["body"]): NodeRequest {
+  return {
+    method: exchange.incoming.method ?? "GET",
+    path: `/sandboxes/${exchange.sandboxId}${exchange.path}`,
+    headers: [...exchange.headers, ...internalHeaders(deps, route, exchange.requestId)],
+    body,
+  };
+}
+
+async function probe(deps: ForwardDeps, route: SandboxRoute, requestId: string): Promise<Sent | null> {
+  try {
+    const { statusCode, body } = await deps.nodes
+      .to(route.url)
+      .request({ method: "GET", path: `/sandboxes/${route.sandboxId}`, headers: internalHeaders(deps, route, requestId) });
+    await body.dump();
+    return statusCode < 400 ? null : { kind: "stale", status: statusCode };
+  } catch (cause) {
+    return { kind: "unsent", cause: cause instanceof Error ? cause : new Error(String(cause)) };
+  }
+}
+
+async function takeBody(incoming: IncomingMessage): Promise<NodeRequest["body"]> {
+  const length = incoming.headers["content-length"];
+  if (incoming.headers["transfer-encoding"] !== undefined) return incoming;
+  if (length === undefined || length === "0") return null;
+  if (Number(length) > REPLAY_BYTES_MAX) return incoming;
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of incoming) chunks.push(chunk);
+  } catch (cause) {
+    throw fault("request.invalid", {}, { message: "The body ended before its content-length.", cause });
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+}
+
+/** Tells the server adapter that the answer has gone out on the socket; the status is for logs and metrics. */
+export function alreadySent(status: number): Response {
+  return new Response(null, { status: status >= 200 && status < 600 ? status : 500, headers: { "x-hono-already-sent": "true" } });
+}

@@ -1,0 +1,6 @@
+export type { ForwardDeps } from "./forward.ts";
+export { createNodePools, type NodePools } from "./nodes.ts";
+export { previewMiddleware } from "./preview.ts";
+export { createRouteMemory } from "./route-memory.ts";
+export { type ForwardEnv, forwardRoutes } from "./routes.ts";
+export { attachUpgrades } from "./upgrades.ts";
