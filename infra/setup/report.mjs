@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
 const TAIL_LINES = 12;
@@ -58,6 +58,7 @@ export function openReport(logPath) {
      */
     async run(program, args, options = {}) {
       writeSync(log, `$ ${program} ${args.join(" ")}\n`);
+      const outputFrom = fstatSync(log).size;
       const status = await new Promise((resolve) => {
         const child = spawn(program, args, {
           cwd: options.cwd,
@@ -70,7 +71,7 @@ export function openReport(logPath) {
       });
       if (status === null) return;
       throw new Refusal(
-        `\`${program} ${args.slice(0, 3).join(" ")} …\` ${status}:\n${tail(logPath)}`,
+        `\`${program} ${args.slice(0, 3).join(" ")} …\` ${status}:\n${tail(logPath, outputFrom)}`,
         options.advice ?? `The whole output is in ${logPath}.`,
       );
     },
@@ -84,9 +85,11 @@ export function openReport(logPath) {
 /** @param {number} from */
 const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1).padStart(6)} s`;
 
-/** @param {string} path */
-const tail = (path) =>
-  readFileSync(path, "utf8")
+/** @param {string} path @param {number} from */
+const tail = (path, from) =>
+  readFileSync(path)
+    .subarray(from)
+    .toString()
     .trimEnd()
     .split("\n")
     .slice(-TAIL_LINES)
