@@ -1,1 +1,12 @@
-export {};
+export { type BlobStore, blobStoreConformance } from "./blobs/index.ts";
+export { type Bus, connectBus } from "./bus.ts";
+export type { CallOptions } from "./call.ts";
+export type { ConnectBusOptions } from "./connect.ts";
+export type { ConsumeJobsOptions, JobHandler } from "./consume-jobs.ts";
+export type { Consuming, Delivery } from "./deliveries.ts";
+export type { Bucket, KvOptions } from "./kv.ts";
+export type { KvChange } from "./kv-watch.ts";
+export type { BusStatus } from "./link.ts";
+export type { EventHandler, OnEventsOptions } from "./on-events.ts";
+export type { PublishOptions } from "./publish.ts";
+export type { Handler, Request, Served, ServeOptions } from "./serve.ts";

@@ -1,0 +1,103 @@
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { isFault } from "@banyan/contracts";
+import { messageOf } from "@banyan/kernel";
+import { Base64UrlPaddedCodec, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
+import { z } from "zod";
+import { type Link, unavailable } from "../link.ts";
+import { isStreamMissing } from "../missing.ts";
+import type { BlobStore } from "./port.ts";
+
+export const BLOBS_BUCKET = "blobs";
+const STREAM = `OBJ_${BLOBS_BUCKET}`;
+const CHUNK_BYTES = 512 * 1024;
+
+const Info = z.object({ nuid: z.string(), size: z.int(), chunks: z.int(), digest: z.string(), deleted: z.boolean().default(false) });
+type Info = z.infer<typeof Info>;
+
+/** Blobs in JetStream's object store: nothing more to install, good for one machine and for small clusters. */
+export function jetstreamBlobs(link: Link): BlobStore {
+  let opened: Promise<ObjectStore> | undefined;
+  link.onStatus(() => {
+    opened = undefined;
+  });
+  const store = (): Promise<ObjectStore> => {
+    opened ??= new Objm(link.js).create(BLOBS_BUCKET, { storage: StorageType.File });
+    return opened;
+  };
+  const attempt = async <R>(operation: () => Promise<R>): Promise<R> => {
+    link.assertConnected();
+    try {
+      return await operation();
+    } catch (error) {
+      opened = undefined;
+      if (isFault(error)) throw error;
+      throw unavailable(`the blob store does not answer: ${messageOf(error)}`, error);
+    }
+  };
+
+  return {
+    put: (name, content) =>
+      attempt(async () => {
+        const stored = await (await store()).put({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytesOf(content));
+        return { sizeBytes: stored.size };
+      }),
+    get: (name) =>
+      attempt(async () => {
+        const info = await readInfo(link, name);
+        return info === null ? null : Readable.from(readChunks(link, name, info), { objectMode: false });
+      }),
+    has: (name) => attempt(async () => (await readInfo(link, name)) !== null),
+    delete: (name) =>
+      attempt(async () => {
+        if ((await readInfo(link, name)) !== null) await (await store()).delete(name);
+      }),
+  };
+}
+
+/** A source that fails fails the put, which then leaves nothing behind. */
+function bytesOf(content: Readable): ReadableStream<Uint8Array> {
+  const chunks = content[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(typeof value === "string" ? Buffer.from(value) : value);
+    },
+    async cancel() {
+      await chunks.return?.();
+    },
+  });
+}
+
+async function readInfo(link: Link, name: string): Promise<Info | null> {
+  const { direct } = await link.manager();
+  try {
+    const found = await direct.getMessage(STREAM, { last_by_subj: `$O.${BLOBS_BUCKET}.M.${Base64UrlPaddedCodec.encode(name)}` });
+    const info = found && Info.parse(found.json());
+    return info === null || info.deleted ? null : info;
+  } catch (error) {
+    if (isStreamMissing(error)) return null;
+    throw error;
+  }
+}
+
+/**
+ * One chunk for one request, so that memory stays bounded by the reader's pace; the client's own `get` pushes the whole object into
+ * memory when the reader is slow.
+ */
+async function* readChunks(link: Link, name: string, info: Info): AsyncGenerator<Uint8Array> {
+  const { direct } = await link.manager();
+  const subject = `$O.${BLOBS_BUCKET}.C.${info.nuid}`;
+  const hash = createHash("sha256");
+  let seq = 1;
+  for (let chunk = 0; chunk < info.chunks; chunk++) {
+    const msg = await direct.getMessage(STREAM, { next_by_subj: subject, seq });
+    if (msg === null) throw unavailable(`the blob ${name} was removed or replaced while it was read`);
+    hash.update(msg.data);
+    yield msg.data;
+    seq = msg.seq + 1;
+  }
+  const digest = hash.digest("base64url");
+  if (info.digest.replace(/^SHA-256=/, "").replace(/=+$/, "") !== digest) throw unavailable(`the blob ${name} is corrupt`);
+}

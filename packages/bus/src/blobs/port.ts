@@ -1,0 +1,12 @@
+import type { Readable } from "node:stream";
+
+/** Bulk bytes under a name: layers between nodes, build contexts. Bytes stream; none of them is held whole. */
+export interface BlobStore {
+  /** Whole or not at all; replaces what was there. */
+  put(name: string, content: Readable): Promise<{ sizeBytes: number }>;
+  /** Null: there is none. The stream fails when the bytes are not those that were put. */
+  get(name: string): Promise<Readable | null>;
+  has(name: string): Promise<boolean>;
+  /** Of one that is not there: success. */
+  delete(name: string): Promise<void>;
+}

@@ -1,0 +1,103 @@
+import { messageOf } from "@banyan/kernel";
+import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
+import type { Link } from "./link.ts";
+import { type DurableShape, ensureConsumer, type StreamName } from "./streams.ts";
+import { withReceiveSpan } from "./trace.ts";
+
+const PULL_EXPIRES_MS = 30_000;
+const REOPEN_DELAY_MS = 500;
+const NAK_BASE_MS = 500;
+const NAK_MAX_MS = 60_000;
+const DRAIN_MS = 10_000;
+
+export interface Delivery {
+  /** 1 the first time. */
+  attempt: number;
+  /** Says that the work goes on: the time until the next delivery starts anew. */
+  working(): void;
+}
+
+export interface DeliveriesShape extends DurableShape {
+  stream: StreamName;
+  concurrencyMax: number;
+  deliveriesMax: number;
+}
+
+export interface Consuming {
+  /** Takes no more and waits, bounded, for what is under way. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Reads a durable pull consumer with `concurrencyMax` lanes. A lane asks for one message and handles it before it asks for the next, so
+ * that no message waits here while its acknowledgement time runs.
+ */
+export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg, delivery: Delivery) => Promise<void>): Consuming {
+  const stopped = new AbortController();
+  const pulls = new Set<ConsumerMessages>();
+  const dropPulls = (): void => {
+    for (const pull of pulls) pull.stop();
+  };
+  let opened: Promise<Consumer> | undefined;
+  // The server may come back without its store: look at stream and consumer again, and do not wait for pulls it has forgotten.
+  const unsubscribe = link.onStatus((status) => {
+    if (status === "disconnected") return;
+    opened = undefined;
+    dropPulls();
+  });
+  const open = (): Promise<Consumer> => {
+    opened ??= ensureConsumer(link, shape.stream, shape);
+    return opened;
+  };
+
+  const lane = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      try {
+        link.assertConnected();
+        const pull = await (await open()).fetch({ max_messages: 1, expires: PULL_EXPIRES_MS });
+        pulls.add(pull);
+        if (stopped.signal.aborted) pull.stop();
+        for await (const msg of pull) await settle(link, shape, msg, handle);
+        pulls.delete(pull);
+      } catch (error) {
+        opened = undefined;
+        if (link.connected) link.logger.warn({ durable: shape.durable, reason: messageOf(error) }, "cannot read the consumer; trying again");
+        await link.clock.sleep(REOPEN_DELAY_MS, stopped.signal).catch(() => {});
+      }
+    }
+  };
+  const lanes = Promise.all(Array.from({ length: shape.concurrencyMax }, lane));
+  return {
+    async stop() {
+      stopped.abort();
+      unsubscribe();
+      dropPulls();
+      const ended = new AbortController();
+      await Promise.race([lanes, link.clock.sleep(DRAIN_MS, ended.signal).catch(() => {})]);
+      ended.abort();
+    },
+  };
+}
+
+/** Acknowledges after the handler; a failure comes again after a growing delay, until the bound. */
+async function settle(link: Link, shape: DeliveriesShape, msg: JsMsg, handle: (msg: JsMsg, delivery: Delivery) => Promise<void>): Promise<void> {
+  const attempt = msg.info.deliveryCount;
+  const about = { subject: msg.subject, attempt, seq: msg.seq };
+  if (attempt > shape.deliveriesMax) {
+    link.logger.error(about, "gave up: delivered too often without an end");
+    return msg.term("delivered too often");
+  }
+  try {
+    await withReceiveSpan(`consume ${shape.filter}`, msg.headers, () => handle(msg, { attempt, working: () => msg.working() }));
+    msg.ack();
+  } catch (error) {
+    if (attempt >= shape.deliveriesMax) {
+      link.logger.error({ ...about, err: error }, "gave up: the last attempt failed");
+      return msg.term(messageOf(error));
+    }
+    link.logger.warn({ ...about, err: error }, "failed; it will be delivered again");
+    msg.nak(nakDelayMs(attempt));
+  }
+}
+
+export const nakDelayMs = (attempt: number): number => Math.min(NAK_MAX_MS, NAK_BASE_MS * 2 ** (attempt - 1));
