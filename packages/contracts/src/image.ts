@@ -1,7 +1,7 @@
-import { idPattern } from "@banyan/kernel";
+import { idPattern, machine } from "@banyan/kernel";
 import { z } from "zod";
 import { Env, OrgId, SandboxPath, UserSpec } from "./sandbox.ts";
-import { rpc } from "./verbs.ts";
+import { job, rpc } from "./verbs.ts";
 
 /** sha256 of the uncompressed layer tar. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, "not a sha256 digest");
@@ -12,12 +12,24 @@ export type LayerRef = z.infer<typeof LayerRef>;
 export const ImageConfig = z.object({ env: Env, workdir: SandboxPath, user: UserSpec, entrypoint: z.array(z.string()) });
 export type ImageConfig = z.infer<typeof ImageConfig>;
 
+/** The legal life of an image. `lost`: its layers are no longer in the blob store and are put there again. */
+export const imageMachine = machine({
+  building: { built: "ready", failed: "failed" },
+  ready: { lost: "building" },
+  failed: { retry: "building" },
+});
+export const IMAGE_STATES = ["building", "ready", "failed"] as const;
+export type ImageState = (typeof IMAGE_STATES)[number];
+export type ImageEvent = "built" | "failed" | "lost" | "retry";
+
+export const ImageId = z.string().regex(idPattern("img"), "not an image id");
+
 /** A stack plus its config. `orgId` null: visible to all. */
 export const Image = z.object({
-  id: z.string().regex(idPattern("img")),
+  id: ImageId,
   name: z.string(),
   orgId: OrgId.nullable(),
-  state: z.enum(["building", "ready", "failed"]),
+  state: z.enum(IMAGE_STATES),
   /** Bottom first; empty until ready. */
   layers: z.array(LayerRef),
   config: ImageConfig,
@@ -43,6 +55,13 @@ export const ListImages = rpc("image-builder", "image.list", {
   output: z.object({ images: z.array(Image) }),
   deadlineMs: 5_000,
   errors: ["database.unavailable"],
+});
+
+/** Makes an image that is in state `building` with this version; of any other it does nothing. */
+export const BuildImage = job("image-builder", "image.build", {
+  input: z.object({ imageId: ImageId, version: z.int() }),
+  ackWaitMs: 30_000,
+  deliveriesMax: 10,
 });
 
 /** The name of a layer's blob: its tar, zstd-compressed. */

@@ -1,6 +1,6 @@
 import { KINDS, type AppError } from "@banyan/kernel";
 import { z } from "zod";
-import { ERRORS, isErrorCode } from "../errors.ts";
+import { type ErrorCode, ERRORS, isErrorCode } from "../errors.ts";
 
 /** RFC 9457, with what an agent needs to act: a stable code, whether to try again and when, and the next call that would help. */
 export const Problem = z.object({
@@ -21,7 +21,7 @@ const RETRY_AFTER_MS_DEFAULT = 1_000;
 export const PROBLEM_CONTENT_TYPE = "application/problem+json";
 
 /** Codes whose status is more exact than their kind's. */
-const STATUS: Partial<Record<string, number>> = {
+const STATUS: Partial<Record<ErrorCode, number>> = {
   "request.method_not_allowed": 405,
   "request.too_large": 413,
   "image.not_found": 422,
@@ -29,17 +29,20 @@ const STATUS: Partial<Record<string, number>> = {
   "node.none_fits": 422,
 };
 
+export function problemStatus(code: ErrorCode): number {
+  return STATUS[code] ?? KINDS[ERRORS[code].kind].httpStatus;
+}
+
 /** `details.retryAfterMs` of the error becomes `retry_after_ms`, and says that trying again helps, whatever the kind. Details never hold secrets. */
 export function toProblem(error: AppError, requestId: string): Problem {
   const code = isErrorCode(error.code) ? error.code : "internal";
   const { message, fix } = ERRORS[code];
   const { retryAfterMs, ...details } = error.details;
-  const { httpStatus } = KINDS[error.kind];
   const retryable = KINDS[error.kind].retryable || typeof retryAfterMs === "number";
   return {
     type: `urn:banyan:problem:${code}`,
     title: message,
-    status: STATUS[code] ?? httpStatus,
+    status: problemStatus(code),
     detail: error.message,
     code,
     retryable,
