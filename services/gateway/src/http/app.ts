@@ -1,0 +1,62 @@
+import { fault } from "@banyan/contracts";
+import { Hono } from "hono";
+import type { ForwardDeps } from "../forward/index.ts";
+import { forwardRoutes, previewMiddleware } from "../forward/index.ts";
+import { authenticate } from "./authenticate.ts";
+import type { HttpEnv } from "./context.ts";
+import { dataPlaneRoutes } from "./dataplane.ts";
+import { mountDocs } from "./docs.ts";
+import type { Gateway } from "./gateway.ts";
+import { imageRoutes } from "./images.ts";
+import { keyRoutes } from "./keys.ts";
+import { honoPath, mount } from "./mount.ts";
+import { nodeRoutes } from "./nodes.ts";
+import { type HttpMetrics, observe } from "./observe.ts";
+import { organisationRoutes } from "./organisations.ts";
+import { asAppError, logLevelOf, problemReply } from "./problems.ts";
+import { sandboxRoutes } from "./sandboxes.ts";
+import { usageRoutes } from "./usage.ts";
+
+export const controlRoutes = [...sandboxRoutes, ...usageRoutes, ...imageRoutes, ...keyRoutes, ...organisationRoutes, ...nodeRoutes];
+
+export interface AppDeps {
+  gateway: Gateway;
+  forward: ForwardDeps;
+  metrics: HttpMetrics;
+  publicUrl: string;
+}
+
+/** The whole HTTP face, in the order a request meets it. */
+export function createApp({ gateway, forward, metrics, publicUrl }: AppDeps): Hono<HttpEnv> {
+  const { logger, clock, authenticator } = gateway;
+  const app = new Hono<HttpEnv>();
+  app.onError((thrown, c) => {
+    const error = asAppError(thrown);
+    logger[logLevelOf(error)](
+      { err: error.code === "internal" ? (error.cause ?? error) : error, requestId: c.get("requestId") },
+      "request failed",
+    );
+    return problemReply(c, error);
+  });
+  app.notFound((c) => problemReply(c, fault("request.not_found", { method: c.req.method, path: c.req.path })));
+
+  app.use(observe({ logger, clock, metrics }));
+  app.use(previewMiddleware(forward));
+  const documents = mountDocs(app, [...controlRoutes, ...dataPlaneRoutes], publicUrl);
+  app.use("/v1/*", authenticate(authenticator));
+  for (const route of controlRoutes) mount(app, route, gateway);
+  app.route("/v1/sandboxes", forwardRoutes(forward));
+  refuseOtherMethods(app, documents);
+  return app;
+}
+
+/** A known path asked with another method says which ones it takes. */
+function refuseOtherMethods(app: Hono<HttpEnv>, documents: readonly string[]): void {
+  const allowed = new Map<string, string[]>(documents.map((path) => [path, ["GET"]]));
+  for (const { path, method } of controlRoutes) allowed.set(path, [...(allowed.get(path) ?? []), method]);
+  for (const [path, methods] of allowed) {
+    app.all(honoPath(path), (c) => {
+      throw fault("request.method_not_allowed", { method: c.req.method, allow: methods });
+    });
+  }
+}

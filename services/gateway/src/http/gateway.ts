@@ -1,0 +1,18 @@
+import type { Bus } from "@banyan/bus";
+import type { Quota } from "@banyan/contracts";
+import type { Database } from "@banyan/db";
+import type { Clock, Logger } from "@banyan/kernel";
+import type { AccessNotices } from "../auth/access-notices.ts";
+import type { Authenticator, RouteMemory } from "../ports.ts";
+
+/** What the routes work with. */
+export interface Gateway {
+  bus: Bus;
+  db: Database;
+  clock: Clock;
+  logger: Logger;
+  routes: RouteMemory;
+  authenticator: Authenticator;
+  access: Pick<AccessNotices, "changed">;
+  defaultQuota: Quota;
+}

@@ -1,0 +1,52 @@
+import { ERRORS } from "@banyan/contracts";
+
+/** All an agent needs that knows nothing but the base address. */
+export function llmsText(publicUrl: string): string {
+  return `# Banyan
+
+> A computer for an agent, in milliseconds. You ask over HTTP for a sandbox (a Linux machine of your own with python3, node and git), run
+> commands in it, read and write its files, reach its ports, stop it and start it again on the same disk, and delete it.
+
+Base address: ${publicUrl}
+Every call below /v1 needs the header \`Authorization: Bearer <API key>\` (keys start with \`bny_\`). Bodies and replies are JSON unless said otherwise.
+The full reference is ${publicUrl}/openapi.json (OpenAPI 3.1).
+
+## The calls
+
+Make a sandbox (all fields optional; it runs when this answers):
+
+    curl -X POST ${publicUrl}/v1/sandboxes -H "Authorization: Bearer $BANYAN_API_KEY" \\
+      -d '{"env": {"GREETING": "hello"}, "labels": {"task": "42"}, "limits": {"cpu": 1, "memory_mb": 1024}, "lifetime": {"idle_timeout_s": 900}}'
+
+Run a command and wait for it (\`argv\` as it is, or \`shell\` for /bin/sh -c):
+
+    curl -X POST ${publicUrl}/v1/sandboxes/{id}/exec -H "Authorization: Bearer $BANYAN_API_KEY" \\
+      -d '{"shell": "python3 -c \\"print(6 * 7)\\"", "timeout_ms": 60000}'
+    -> {"exit_code": 0, "stdout": "42\\n", "stderr": "", "timed_out": false, …}
+
+With \`Accept: text/event-stream\` the same answers as events: stdout, stderr, exit.
+
+- POST   /v1/sandboxes/{id}/processes             start in the background; then GET …/processes/{pid}/stdout?offset=0&follow=true, POST …/wait, …/signal, …/stdin
+- PUT    /v1/sandboxes/{id}/files/content?path=/workspace/a.txt    write a file; the body is its bytes
+- GET    /v1/sandboxes/{id}/files/content?path=…  read a file; \`Range\` is honoured
+- GET    /v1/sandboxes/{id}/files/list?path=…     also: stat, find?glob=; POST mkdir, move, remove, chmod, grep, replace
+- PUT    /v1/sandboxes/{id}/files/tar?path=…      upload a tree as tar; GET downloads one
+- ANY    /v1/sandboxes/{id}/ports/{port}/…        HTTP or WebSocket to a server inside; POST …/ports/{port}/links for a signed link
+- GET    /v1/sandboxes/{id}                       its state; GET /v1/sandboxes?label=task=42&state=running lists
+- PATCH  /v1/sandboxes/{id}                       change labels or lifetime
+- POST   /v1/sandboxes/{id}/stop                  ends its processes, keeps its disk; POST …/start runs it again
+- DELETE /v1/sandboxes/{id}                       ends it and removes its disk
+- GET    /v1/usage                                what you hold, and your quota
+- GET    /v1/images                               what \`image\` may be
+
+## Failures
+
+A failure is a problem document (application/problem+json): \`code\` says what happened, \`retryable\` and \`retry_after_ms\` whether and when to try
+again, \`fix\` the next call that would help. An example:
+
+    {"status": 404, "code": "sandbox.not_found", "detail": "…", "retryable": false, "fix": "${ERRORS["sandbox.not_found"].fix}", …}
+
+Repeat a mutation safely by sending it with a header \`Idempotency-Key: <any unique text>\`: a repeat gets the first one's reply.
+A command that fails is no failed call: it answers 200 with its \`exit_code\`.
+`;
+}

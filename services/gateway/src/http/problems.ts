@@ -1,0 +1,48 @@
+import { api, fault } from "@banyan/contracts";
+import { AppError, KINDS, messageOf } from "@banyan/kernel";
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { z } from "zod";
+import type { HttpEnv } from "./context.ts";
+
+const ISSUES_SHOWN_MAX = 20;
+
+/** Anything thrown, as what may be shown. What is not ours is `internal` and says nothing of its inside. */
+export function asAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  if (thrown instanceof HTTPException && thrown.status < 500)
+    return fault("request.invalid", { status: thrown.status }, { message: thrown.message });
+  return fault("internal", {}, { cause: thrown });
+}
+
+/** The one place where an error becomes a reply. */
+export function problemReply(c: Context<HttpEnv>, error: AppError): Response {
+  const problem = api.toProblem(error, c.get("requestId") ?? "");
+  const headers: Record<string, string> = { "content-type": api.PROBLEM_CONTENT_TYPE };
+  if (problem.retry_after_ms !== null) headers["retry-after"] = String(Math.ceil(problem.retry_after_ms / 1_000));
+  if (error.kind === "unauthenticated") headers["www-authenticate"] = 'Bearer realm="banyan"';
+  if (error.code === "request.method_not_allowed") headers.allow = String(error.details.allow);
+  return c.body(JSON.stringify(problem), problem.status as ContentfulStatusCode, headers);
+}
+
+export function logLevelOf(error: AppError): "debug" | "info" | "warn" | "error" {
+  return KINDS[error.kind].logLevel;
+}
+
+/** The schema's complaints, each with the path of the field as the caller wrote it. */
+export function invalid(error: z.ZodError, where: "body" | "query"): AppError {
+  const issues = error.issues.flatMap(flatten).slice(0, ISSUES_SHOWN_MAX);
+  const first = issues[0];
+  const message = first ? `${first.path === "" ? `The ${where}` : `\`${first.path}\``}: ${first.message}` : messageOf(error);
+  return fault("request.invalid", { in: where, issues }, { message });
+}
+
+/** An unknown field is named itself, not the object it is in. */
+function flatten(issue: z.core.$ZodIssue): { path: string; message: string }[] {
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: "unknown field" }));
+  return [{ path: pathOf(issue.path), message: issue.message }];
+}
+
+const pathOf = (path: readonly PropertyKey[]): string => path.map(String).join(".");

@@ -1,0 +1,23 @@
+import type { api, NodeView } from "@banyan/contracts";
+
+const amounts = (of: NodeView["capacity"]): api.Node["capacity"] => ({
+  cpu: of.cpu,
+  memory_mb: of.memoryMb,
+  disk_mb: of.diskMb,
+  sandboxes: of.sandboxes,
+});
+
+/** Its address is left out: no caller reaches a node but through the gateway. */
+export function nodeView(node: NodeView): api.Node {
+  return {
+    id: node.nodeId,
+    state: node.state,
+    reachable: node.reachable,
+    version: node.version,
+    labels: node.labels,
+    capacity: amounts(node.capacity),
+    used: amounts(node.used),
+    pool: node.pool,
+    last_heartbeat_at: new Date(node.at).toISOString(),
+  };
+}

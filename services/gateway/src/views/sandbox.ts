@@ -1,0 +1,78 @@
+import type { api, InputOf, Lifetime, SandboxRecord, SandboxSpec, StartTiming, UpdateSandbox } from "@banyan/contracts";
+import type { z } from "zod";
+
+const DEFAULT_HOSTNAME = "sandbox";
+
+const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+export function specOf(body: api.CreateSandboxBody): SandboxSpec {
+  const { limits, lifetime } = body;
+  return {
+    image: body.image,
+    name: body.name,
+    env: body.env,
+    labels: body.labels,
+    resources: { cpu: limits.cpu, memoryMb: limits.memory_mb, pids: limits.pids, diskMb: limits.disk_mb },
+    hostname: body.hostname,
+    workdir: body.workdir,
+    user: body.user,
+    network: body.network,
+    lifetime: {
+      idleTimeoutS: lifetime.idle_timeout_s,
+      maxLifetimeS: lifetime.max_lifetime_s,
+      onIdle: lifetime.on_idle,
+      onExpiry: lifetime.on_expiry,
+    },
+  };
+}
+
+/** Only what was given: an absent field stays as it is. */
+export function changesOf(body: z.output<typeof api.UpdateSandboxBody>): Pick<InputOf<typeof UpdateSandbox>, "labels" | "lifetime"> {
+  const given = body.lifetime;
+  const lifetime: Partial<Lifetime> = {
+    ...(given?.idle_timeout_s !== undefined && { idleTimeoutS: given.idle_timeout_s }),
+    ...(given?.max_lifetime_s !== undefined && { maxLifetimeS: given.max_lifetime_s }),
+    ...(given?.on_idle !== undefined && { onIdle: given.on_idle }),
+    ...(given?.on_expiry !== undefined && { onExpiry: given.on_expiry }),
+  };
+  return { ...(body.labels && { labels: body.labels }), ...(given && { lifetime }) };
+}
+
+export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
+  const { spec } = sandbox;
+  return {
+    id: sandbox.id,
+    state: sandbox.state,
+    state_reason: sandbox.stateReason,
+    image: spec.image,
+    name: spec.name,
+    labels: spec.labels,
+    limits: { cpu: spec.resources.cpu, memory_mb: spec.resources.memoryMb, pids: spec.resources.pids, disk_mb: spec.resources.diskMb },
+    hostname: spec.hostname ?? spec.name ?? DEFAULT_HOSTNAME,
+    network: spec.network,
+    lifetime: {
+      idle_timeout_s: spec.lifetime.idleTimeoutS,
+      max_lifetime_s: spec.lifetime.maxLifetimeS,
+      on_idle: spec.lifetime.onIdle,
+      on_expiry: spec.lifetime.onExpiry,
+    },
+    node_id: sandbox.nodeId,
+    epoch: sandbox.epoch,
+    created_at: new Date(sandbox.createdAt).toISOString(),
+    started_at: isoOrNull(sandbox.startedAt),
+    stopped_at: isoOrNull(sandbox.stoppedAt),
+    last_active_at: new Date(sandbox.lastActiveAt).toISOString(),
+    expires_at: isoOrNull(sandbox.expiresAt),
+  };
+}
+
+export function timingView(timing: StartTiming): z.output<typeof api.Timing> {
+  return {
+    queue_ms: timing.queueMs,
+    place_ms: timing.placeMs,
+    claim_ms: timing.claimMs,
+    attach_ms: timing.attachMs,
+    ready_ms: timing.readyMs,
+    total_ms: timing.totalMs,
+  };
+}
