@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { eventually, freePort } from "@banyan/testkit";
+import { BenchClient } from "./http.ts";
+import { type Peers, preparePeers } from "./peers.ts";
+
+const ROOT = resolve(import.meta.dirname, "../../..");
+const START_TIMEOUT_MS = 600_000;
+const STOP_TIMEOUT_MS = 60_000;
+const BENCH_DATA_DIR = "/var/lib/banyan-bench";
+
+export interface BenchContext {
+  client: BenchClient;
+  /** Samples asked for on the command line; undefined: the bench's own number. */
+  n: number | undefined;
+  /** Made on first use: the image takes a while to import. */
+  peers(): Promise<Peers>;
+  progress(text: string): void;
+  close(): Promise<void>;
+}
+
+export interface ContextOptions {
+  poolSize: number;
+  n: number | undefined;
+  url: string | undefined;
+  key: string | undefined;
+}
+
+export async function openContext(options: ContextOptions): Promise<BenchContext> {
+  const server = options.url === undefined ? await startServer(options.poolSize) : null;
+  const url = options.url ?? server?.url ?? "";
+  const client = new BenchClient(url, options.key ?? server?.key ?? "");
+  let peers: Peers | null = null;
+  return {
+    client,
+    n: options.n,
+    peers: async () => {
+      if (server === null) throw new Error("peers need the bench's own server: leave --url out");
+      peers ??= await preparePeers(await rootDir(server.dataDir));
+      return peers;
+    },
+    progress: (text) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r${text}\u001b[K`);
+    },
+    close: async () => {
+      await peers?.close();
+      await client.close();
+      await server?.stop();
+    },
+  };
+}
+
+interface Server {
+  url: string;
+  key: string;
+  dataDir: string;
+  stop(): Promise<void>;
+}
+
+/** All services in another process, with data of its own; the Docker Engine is the one DOCKER_HOST names, or the server's own. */
+async function startServer(poolSize: number): Promise<Server> {
+  await mkdir(BENCH_DATA_DIR, { recursive: true, mode: 0o755 });
+  const port = await freePort();
+  const key = `bny_${randomBytes(32).toString("base64url")}`;
+  const url = `http://127.0.0.1:${port}`;
+  const child = spawn(process.execPath, [join(ROOT, "services/standalone/src/main.ts")], {
+    env: {
+      ...process.env,
+      BANYAN_DATA_DIR: BENCH_DATA_DIR,
+      BANYAN_HTTP_PORT: String(port),
+      BANYAN_POOL_SIZE: String(poolSize),
+      BANYAN_BOOTSTRAP_KEY: key,
+      BANYAN_DEMO: "off",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log = createWriteStream(join(BENCH_DATA_DIR, "server.log"));
+  child.stdout.pipe(log, { end: false });
+  child.stderr.pipe(log, { end: false });
+  const exited = once(child, "exit");
+  const client = new BenchClient(url, key, 1);
+  try {
+    await eventually(
+      async () => {
+        if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}; see ${BENCH_DATA_DIR}/server.log`);
+        const { body } = await client.create({ wait_ms: 60_000 });
+        await client.remove(body.id);
+      },
+      { timeoutMs: START_TIMEOUT_MS },
+    );
+  } catch (error) {
+    child.kill("SIGTERM");
+    throw error;
+  } finally {
+    await client.close();
+  }
+  return { url, key, dataDir: BENCH_DATA_DIR, stop: () => stopServer(child, exited) };
+}
+
+async function stopServer(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+  await exited;
+  clearTimeout(timer);
+  await rm(join(BENCH_DATA_DIR, "server.log"), { force: true });
+}
+
+/** The default image's unpacked layer in the node's store. */
+async function rootDir(dataDir: string): Promise<string> {
+  const layers = join(dataDir, "disk/layers");
+  const [first] = (await readdir(layers)).filter((name) => name.startsWith("sha256"));
+  if (first === undefined) throw new Error(`no layer in ${layers}`);
+  return join(layers, first);
+}
