@@ -1,0 +1,29 @@
+// What the parts of `attach` know of each other.
+#ifndef BANYAN_ATTACH_H
+#define BANYAN_ATTACH_H
+
+#include "frame.h"
+
+// One request, served by one process, which ends with its reply.
+struct task {
+  struct message request;
+  struct sink sink;
+  uint64_t id, started_us;
+};
+
+_Noreturn void task_fail(struct task *task, const char *step, int error);
+_Noreturn void task_done(struct task *task);
+// Opens an OK reply, for fields to follow.
+void task_reply(struct task *task);
+
+void write_cgroups(struct task *task);
+void serve_attach(struct task *task);
+void serve_kill(struct task *task);
+void serve_cgroup(struct task *task);
+void serve_disk_create(struct task *task);
+void serve_disk_delete(struct task *task);
+void serve_disk_limit(struct task *task);
+void serve_disk_usage(struct task *task);
+void serve_disk_enable(struct task *task);
+
+#endif

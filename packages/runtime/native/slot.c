@@ -1,0 +1,247 @@
+// ATTACH and KILL: what is done to the process that holds a slot.
+#include "attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel.h"
+
+enum { STARTTIME_COLUMN = 22, STAT_BYTES = 1024, MOUNT_STRING_MAX = 255, KILL_TIMEOUT_MS = 30000 };
+
+// Column 22 of /proc/PID/stat; the second column is a name that may hold anything, so counting starts after it.
+static int read_starttime(pid_t pid, uint64_t *starttime) {
+  char path[64], text[STAT_BYTES];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -ESRCH;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return -ESRCH;
+  text[got] = 0;
+  char *at = strrchr(text, ')');
+  for (int column = 2; at && column < STARTTIME_COLUMN; column++) at = strchr(at + 1, ' ');
+  if (!at) return -ESRCH;
+  *starttime = strtoull(at + 1, NULL, 10);
+  return 0;
+}
+
+// A descriptor of exactly the process that was meant, or a negative errno: it is opened before its start time is compared.
+static int open_process(const struct message *request) {
+  pid_t pid = (pid_t)message_number(request, TAG_PID, 0);
+  uint64_t starttime = 0;
+  if (pid <= 1) return -EINVAL;
+  int fd = (int)syscall(SYS_pidfd_open, pid, 0U);
+  if (fd < 0) return -errno;
+  int error = read_starttime(pid, &starttime);
+  if (!error && starttime != message_number(request, TAG_STARTTIME, 0)) error = -ESRCH;
+  if (!error) return fd;
+  close(fd);
+  return error;
+}
+
+static void set_string(struct task *task, int config, const char *key, const char *value) {
+  if (strlen(value) > MOUNT_STRING_MAX) task_fail(task, key, ENAMETOOLONG);
+  if (syscall(SYS_fsconfig, config, FSCONFIG_SET_STRING, key, value, 0) < 0) task_fail(task, key, errno);
+}
+
+static int mount_overlay(struct task *task) {
+  const struct message *request = &task->request;
+  int config = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+  if (config < 0) task_fail(task, "fsopen", errno);
+  for (uint32_t i = 0; i < request->count; i++) {
+    if (request->fields[i].tag == TAG_LOWER) set_string(task, config, "lowerdir+", request->fields[i].bytes);
+  }
+  set_string(task, config, "upperdir", message_text(request, TAG_UPPER, ""));
+  set_string(task, config, "workdir", message_text(request, TAG_WORK, ""));
+  bool is_volatile = message_number(request, TAG_FLAGS, 0) & ATTACH_FLAG_VOLATILE;
+  if (is_volatile && syscall(SYS_fsconfig, config, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) task_fail(task, "volatile", errno);
+  if (syscall(SYS_fsconfig, config, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) task_fail(task, "overlay", errno);
+  int tree = (int)syscall(SYS_fsmount, config, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
+  if (tree < 0) task_fail(task, "fsmount", errno);
+  close(config);
+  return tree;
+}
+
+// Resolves as the sandbox itself would: its symlinks lead nowhere but into its own tree, which the host therefore may write to.
+static int open_inside(int tree, const char *path, int flags, mode_t mode) {
+  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, tree, path, &how, sizeof how);
+}
+
+static int open_parent(int tree, char *path) {
+  char *slash = strrchr(path, '/');
+  if (!slash || slash == path) return open_inside(tree, "/", O_PATH | O_DIRECTORY, 0);
+  *slash = 0;
+  int parent = open_inside(tree, path, O_PATH | O_DIRECTORY, 0);
+  if (parent < 0 && errno == ENOENT) {
+    int above = open_parent(tree, path);
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (above >= 0 && (mkdirat(above, name, 0755) == 0 || errno == EEXIST)) parent = open_inside(above, name, O_PATH | O_DIRECTORY, 0);
+    if (above >= 0) close(above);
+  }
+  *slash = '/';
+  return parent;
+}
+
+static int seed_open(int parent, const char *name) {
+  int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  int fd = openat(parent, name, flags, 0644);
+  struct stat stat;
+  if (fd >= 0 && fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) return fd;
+  if (fd >= 0) close(fd);
+  if (unlinkat(parent, name, 0) < 0) return -1;
+  return openat(parent, name, flags | O_EXCL, 0644);
+}
+
+static void write_seed(struct task *task, int tree, const struct field *seed) {
+  char path[PATH_MAX];
+  size_t length = strnlen(seed->bytes, seed->length);
+  if (length == 0 || length == seed->length || length >= sizeof path) task_fail(task, "seed", EINVAL);
+  memcpy(path, seed->bytes, length + 1);
+  int parent = open_parent(tree, path);
+  if (parent < 0) task_fail(task, path, errno);
+  const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+  int fd = seed_open(parent, name);
+  if (fd < 0 || write_all(fd, seed->bytes + length + 1, seed->length - length - 1) < 0) task_fail(task, path, errno);
+  close(fd);
+  close(parent);
+}
+
+static void write_seeds(struct task *task, int tree) {
+  for (uint32_t i = 0; i < task->request.count; i++) {
+    if (task->request.fields[i].tag == TAG_SEED) write_seed(task, tree, &task->request.fields[i]);
+  }
+}
+
+static void write_cgroup(struct task *task, const struct field *entry) {
+  static const char root[] = "/sys/fs/cgroup/";
+  size_t length = strnlen(entry->bytes, entry->length);
+  if (length == entry->length || strncmp(entry->bytes, root, sizeof root - 1) != 0 || strstr(entry->bytes, "/../")) {
+    task_fail(task, "cgroup", EINVAL);
+  }
+  int fd = open(entry->bytes, O_WRONLY | O_CLOEXEC);
+  size_t size = entry->length - length - 1;
+  if (fd < 0 || write(fd, entry->bytes + length + 1, size) != (ssize_t)size) task_fail(task, entry->bytes, errno);
+  close(fd);
+}
+
+void write_cgroups(struct task *task) {
+  for (uint32_t i = 0; i < task->request.count; i++) {
+    if (task->request.fields[i].tag == TAG_CGROUP) write_cgroup(task, &task->request.fields[i]);
+  }
+}
+
+void serve_cgroup(struct task *task) {
+  write_cgroups(task);
+  task_reply(task);
+}
+
+// No eth0 is as good as one that is down.
+static void take_network_down(struct task *task) {
+  struct ifreq interface = {.ifr_name = "eth0"};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) task_fail(task, "network", errno);
+  if (ioctl(fd, SIOCGIFFLAGS, &interface) < 0) {
+    if (errno != ENODEV) task_fail(task, "network", errno);
+  } else {
+    interface.ifr_flags = (short)(interface.ifr_flags & ~IFF_UP);
+    if (ioctl(fd, SIOCSIFFLAGS, &interface) < 0) task_fail(task, "network", errno);
+  }
+  close(fd);
+}
+
+static const char *const carried[] = {"proc", "dev", "sys"};
+enum { CARRIED = sizeof carried / sizeof *carried };
+
+static void make_mount_points(struct task *task, int tree) {
+  for (int i = 0; i < CARRIED; i++) {
+    if (mkdirat(tree, carried[i], 0755) < 0 && errno != EEXIST) task_fail(task, carried[i], errno);
+  }
+  if (mkdirat(tree, "tmp", 01777) == 0) fchmodat(tree, "tmp", 01777, 0);
+}
+
+static int move_to(int mount, int directory, const char *path) {
+  return (int)syscall(SYS_move_mount, mount, "", directory, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+// Until the pivot everything can be put back, so a failure leaves the slot as it was.
+static void change_root(struct task *task, int tree) {
+  int mounts[CARRIED], moved = 0, error;
+  const char *step = "move";
+  if (move_to(tree, AT_FDCWD, "/new") < 0) task_fail(task, "move to /new", errno);
+  for (; moved < CARRIED; moved++) {
+    char path[16];
+    snprintf(path, sizeof path, "/%s", carried[moved]);
+    mounts[moved] = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLOEXEC);
+    step = carried[moved];
+    // The target is not followed when it is a symlink: an image cannot place these mounts elsewhere.
+    if (mounts[moved] < 0 || move_to(mounts[moved], tree, carried[moved]) < 0) goto undo;
+  }
+  step = "pivot_root";
+  if (fchdir(tree) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
+    umount2(".", MNT_DETACH);
+    return;
+  }
+undo:
+  error = errno;
+  while (moved-- > 0) {
+    char path[16];
+    snprintf(path, sizeof path, "/%s", carried[moved]);
+    move_to(mounts[moved], AT_FDCWD, path);
+  }
+  umount2("/new", MNT_DETACH);
+  task_fail(task, step, error);
+}
+
+void serve_attach(struct task *task) {
+  const struct message *request = &task->request;
+  const char *hostname = message_text(request, TAG_HOSTNAME, NULL);
+  bool net_down = message_number(request, TAG_FLAGS, 0) & ATTACH_FLAG_NET_DOWN;
+  int process = open_process(request);
+  if (process < 0) task_fail(task, "process", -process);
+  uint64_t before_cgroup_us = now_us();
+  write_cgroups(task);
+  uint64_t before_mount_us = now_us();
+  int tree = mount_overlay(task);
+  write_seeds(task, tree);
+  make_mount_points(task, tree);
+  uint64_t before_pivot_us = now_us();
+  if (syscall(SYS_setns, process, CLONE_NEWNS | CLONE_NEWUTS | (net_down ? CLONE_NEWNET : 0)) < 0) task_fail(task, "setns", errno);
+  if (hostname && sethostname(hostname, strlen(hostname)) < 0) task_fail(task, "sethostname", errno);
+  if (net_down) take_network_down(task);
+  change_root(task, tree);
+  uint64_t end_us = now_us();
+  task_reply(task);
+  sink_number(&task->sink, TAG_CGROUP_US, before_mount_us - before_cgroup_us);
+  sink_number(&task->sink, TAG_MOUNT_US, before_pivot_us - before_mount_us);
+  sink_number(&task->sink, TAG_PIVOT_US, end_us - before_pivot_us);
+  sink_number(&task->sink, TAG_TOTAL_US, end_us - task->started_us);
+}
+
+void serve_kill(struct task *task) {
+  uint64_t timeout_ms = message_number(&task->request, TAG_TIMEOUT_MS, KILL_TIMEOUT_MS);
+  int process = open_process(&task->request);
+  if (process < 0 && process != -ESRCH) task_fail(task, "process", -process);
+  if (process >= 0) {
+    struct pollfd ended = {.fd = process, .events = POLLIN};
+    if (syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0U) < 0 && errno != ESRCH) task_fail(task, "signal", errno);
+    int count = poll(&ended, 1, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms);
+    if (count < 0) task_fail(task, "wait", errno);
+    if (count == 0) task_fail(task, "wait", ETIMEDOUT);
+  }
+  task_reply(task);
+}
