@@ -1,1 +1,1 @@
-export {};
+export { type CreateLoggerOptions, createLogger, type LogLevel } from "./logger.ts";

@@ -1,1 +1,5 @@
-export {};
+export { freePort } from "@banyan/service";
+export { type EventuallyOptions, eventually } from "./eventually.ts";
+export { type FakeClock, fakeClock } from "./fake-clock.ts";
+export { startNats, type TestNats } from "./nats.ts";
+export { startPostgres, type TestPostgres } from "./postgres.ts";
