@@ -25,7 +25,7 @@ export function forwardRoutes(deps: ForwardDeps): Hono<ForwardEnv> {
   app.post("/:id/ports/:port/links", async (c, next) => {
     const place = placeOf(c);
     const port = portPlaceOf(place);
-    if (!port || port.rest !== "/links") return next();
+    if (port?.rest !== "/links") return next();
     return c.json(await createLink(c, port));
   });
   for (const segment of api.DATA_PLANE_SEGMENTS) {

@@ -28,6 +28,9 @@ export type Sent =
   | { kind: "unsent"; cause: Error }
   | { kind: "broken"; cause: Error };
 
+/** For logs only: nobody is there to read it. */
+const STATUS_CLIENT_GONE = 499;
+
 const STALE: ReadonlySet<string> = new Set(["sandbox.stale_epoch", "sandbox.not_running", "sandbox.not_found"]);
 
 /** Whether a node's answer says that the route to it does not hold (any more). */
@@ -92,13 +95,15 @@ class Relay implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
-    if (cause instanceof ClientGone) return this.#settle({ kind: "answered", status: this.#status || 499 });
-    if (this.#response.headersSent) {
-      // The length or the chunking now breaks off, which tells the client that this is not all.
-      this.#response.destroy();
-      return this.#settle({ kind: "answered", status: this.#status });
-    }
-    this.#settle(this.#controller === null ? { kind: "unsent", cause } : { kind: "broken", cause });
+    this.#settle(this.#failed(cause));
+  }
+
+  #failed(cause: Error): Sent {
+    if (cause instanceof ClientGone) return { kind: "answered", status: this.#status || STATUS_CLIENT_GONE };
+    if (!this.#response.headersSent) return this.#controller === null ? { kind: "unsent", cause } : { kind: "broken", cause };
+    // The length or the chunking now breaks off, which tells the client that this is not all.
+    this.#response.destroy();
+    return { kind: "answered", status: this.#status };
   }
 
   #settle(sent: Sent): void {
