@@ -9,7 +9,7 @@ const OPEN_DELAY_MAX_MS = 500;
 const CLOSE_TIMEOUT_S = 5;
 
 export interface Database {
-  /** postgres.js, looking into this schema only. Times come as text here: drizzle shares the connection and reads them itself. */
+  /** postgres.js, looking into this schema only. */
   readonly sql: Sql;
   readonly orm: Orm;
   /** Commits when the function resolves, rolls back when it throws. */
@@ -27,8 +27,10 @@ export interface OpenDatabaseOptions extends ConnectOptions {
 
 /** Waits for a database that is still starting, and brings its schema up to date. */
 export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
-  const { sql, orm } = connect(options);
-  const close = () => sql.end({ timeout: CLOSE_TIMEOUT_S });
+  const { sql, ormSql, orm } = connect(options);
+  const close = async (): Promise<void> => {
+    await Promise.all([sql, ormSql].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_S })));
+  };
   try {
     await retry(() => translate(() => migrate(sql, options.schema, options.migrations)), {
       attemptsMax: OPEN_ATTEMPTS_MAX,
@@ -45,7 +47,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
     sql,
     orm,
     transaction: (run) => translate(() => orm.transaction(run)),
-    ping: () => translate(async () => void (await sql`select 1`)),
+    ping: () => translate(async () => void (await ormSql`select 1`)),
     close,
   };
 }
