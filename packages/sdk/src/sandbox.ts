@@ -1,0 +1,144 @@
+import type { api } from "@banyan/contracts";
+import type { Camel } from "./case.ts";
+import type { Client } from "./client.ts";
+import { createExec, type Exec } from "./exec.ts";
+import { Files } from "./files.ts";
+import { Processes } from "./processes.ts";
+import type { InputOf } from "./schema-types.ts";
+import { openTerminal, type Terminal, type TerminalOptions } from "./terminal.ts";
+
+export type SandboxInfo = Camel<api.Sandbox>;
+export type StartedInfo = Camel<api.StartedSandbox>;
+export type UpdateSandboxOptions = Camel<InputOf<typeof api.UpdateSandboxBody>>;
+export type Link = Camel<api.Link>;
+export interface StartOptions {
+  /** How long to wait for a slot. */
+  waitMs?: number;
+}
+export interface StopOptions {
+  /** Time between SIGTERM to every process and SIGKILL. */
+  graceMs?: number;
+}
+
+/** Beyond the wait for a slot, before the answer counts as lost. */
+export const ANSWER_MARGIN_MS = 30_000;
+export const WAIT_MS_DEFAULT = 10_000;
+const STOP_TIMEOUT_MS = 90_000;
+
+/** A sandbox by its id: all that can be done with it, without a look at it first. */
+export class SandboxHandle implements AsyncDisposable {
+  readonly id: string;
+  /** Runs commands: `await sandbox.exec("ls -l")`, or as a stream: `sandbox.exec.stream(…)`. */
+  readonly exec: Exec;
+  readonly processes: Processes;
+  readonly files: Files;
+  protected readonly client: Client;
+  protected readonly path: string;
+
+  constructor(client: Client, id: string) {
+    this.client = client;
+    this.id = id;
+    this.path = `/v1/sandboxes/${encodeURIComponent(id)}`;
+    this.exec = createExec(client, this.path);
+    this.processes = new Processes(client, this.path);
+    this.files = new Files(client, this.path);
+  }
+
+  /** Where a port inside is reached by those who hold a key; see `link` for those who do not. */
+  url(port: number, path = "/"): string {
+    return `${this.client.url}${this.path}/ports/${port}${path.startsWith("/") ? path : `/${path}`}`;
+  }
+
+  /** A signed, expiring address of a port, for those without a key. */
+  link(port: number, options: { ttlS?: number } = {}): Promise<Link> {
+    return this.client.json<api.Link>("POST", `${this.path}/ports/${port}/links`, { json: options, repeatable: true });
+  }
+
+  /** `fetch` to a server inside. */
+  fetch(port: number, path = "/", init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    headers.set("authorization", `Bearer ${this.client.apiKey}`);
+    return fetch(this.url(port, path), { ...init, headers });
+  }
+
+  /** An interactive terminal. */
+  terminal(options: TerminalOptions = {}): Promise<Terminal> {
+    return openTerminal(this.client, this.path, options);
+  }
+
+  look(): Promise<SandboxInfo> {
+    return this.client.json<api.Sandbox>("GET", this.path);
+  }
+
+  update(changes: UpdateSandboxOptions): Promise<SandboxInfo> {
+    return this.client.keyed<api.Sandbox>("PATCH", this.path, { json: changes });
+  }
+
+  /** Ends its processes and keeps its disk. */
+  stop(options: StopOptions = {}): Promise<SandboxInfo> {
+    return this.client.keyed<api.Sandbox>("POST", `${this.path}/stop`, { json: options, timeoutMs: STOP_TIMEOUT_MS });
+  }
+
+  /** Runs it again on the disk it had. */
+  start(options: StartOptions = {}): Promise<StartedInfo> {
+    const timeoutMs = (options.waitMs ?? WAIT_MS_DEFAULT) + ANSWER_MARGIN_MS;
+    return this.client.keyed<api.StartedSandbox>("POST", `${this.path}/start`, { json: options, timeoutMs });
+  }
+
+  /** Ends it and removes its disk, in whatever state it is. */
+  delete(): Promise<void> {
+    return this.client.keyedNoReply("DELETE", this.path);
+  }
+
+  /** `await using` deletes it at the end of the block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.delete();
+  }
+}
+
+/** A sandbox with what was last seen of it. */
+export class Sandbox extends SandboxHandle {
+  info: SandboxInfo;
+
+  constructor(client: Client, info: SandboxInfo) {
+    super(client, info.id);
+    this.info = info;
+  }
+
+  get state(): SandboxInfo["state"] {
+    return this.info.state;
+  }
+
+  override async look(): Promise<SandboxInfo> {
+    return this.#saw(await super.look());
+  }
+
+  override async update(changes: UpdateSandboxOptions): Promise<SandboxInfo> {
+    return this.#saw(await super.update(changes));
+  }
+
+  override async stop(options: StopOptions = {}): Promise<SandboxInfo> {
+    return this.#saw(await super.stop(options));
+  }
+
+  override async start(options: StartOptions = {}): Promise<StartedInfo> {
+    return this.#saw(await super.start(options));
+  }
+
+  #saw<I extends SandboxInfo>(info: I): I {
+    this.info = info;
+    return info;
+  }
+}
+
+/** A sandbox that was made just now, with where the time went. */
+export class StartedSandbox extends Sandbox {
+  readonly startPath: StartedInfo["path"];
+  readonly timing: StartedInfo["timing"];
+
+  constructor(client: Client, info: StartedInfo) {
+    super(client, info);
+    this.startPath = info.path;
+    this.timing = info.timing;
+  }
+}
