@@ -98,6 +98,9 @@ export const SandboxSpec = z.strictObject({
 });
 export type SandboxSpec = z.infer<typeof SandboxSpec>;
 
+/** What it calls itself inside. An underscore is not legal in a host name, so its id stands there with a hyphen. */
+export const hostnameOf = (id: string, spec: Pick<SandboxSpec, "hostname" | "name">): string => spec.hostname ?? spec.name ?? id.replace("_", "-");
+
 /** A sandbox as its owner knows it. Times are Unix milliseconds. */
 export const SandboxRecord = z.object({
   id: SandboxId,

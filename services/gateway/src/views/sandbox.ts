@@ -1,7 +1,5 @@
-import type { api, InputOf, Lifetime, SandboxRecord, SandboxSpec, StartTiming, UpdateSandbox } from "@banyan/contracts";
+import { type api, hostnameOf, type InputOf, type Lifetime, type SandboxRecord, type SandboxSpec, type StartTiming, type UpdateSandbox } from "@banyan/contracts";
 import type { z } from "zod";
-
-const DEFAULT_HOSTNAME = "sandbox";
 
 const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
@@ -48,7 +46,7 @@ export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
     name: spec.name,
     labels: spec.labels,
     limits: { cpu: spec.resources.cpu, memory_mb: spec.resources.memoryMb, pids: spec.resources.pids, disk_mb: spec.resources.diskMb },
-    hostname: spec.hostname ?? spec.name ?? DEFAULT_HOSTNAME,
+    hostname: hostnameOf(sandbox.id, spec),
     network: spec.network,
     lifetime: {
       idle_timeout_s: spec.lifetime.idleTimeoutS,
