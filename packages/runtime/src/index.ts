@@ -1,1 +1,12 @@
-export {};
+export * from "./cgroup/cgroup.ts";
+export * from "./disk/driver.ts";
+export * from "./disk/open-disk.ts";
+export * from "./host/mounts.ts";
+export * from "./host/proc.ts";
+export * from "./layers/layer-store.ts";
+export * from "./network/node-network.ts";
+export * from "./network/resolvers.ts";
+export * from "./slots/conformance.ts";
+export * from "./slots/docker-maker.ts";
+export * from "./slots/fake-maker.ts";
+export * from "./slots/slot.ts";

@@ -1,0 +1,55 @@
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fault } from "@banyan/contracts";
+import type { AttachClient } from "../native/index.ts";
+import type { DiskDriver, DiskPaths } from "./driver.ts";
+
+const MB = 1024 * 1024;
+
+/** A subvolume per disk, its limit a simple quota: made in 0.1 ms, enforced exactly, destroyed without walking it. */
+export class BtrfsDisk implements DiskDriver {
+  readonly kind = "btrfs";
+  readonly enforcesLimits: boolean;
+  readonly #disks: string;
+  readonly #attach: AttachClient;
+
+  constructor(directory: string, attach: AttachClient, enforcesLimits: boolean) {
+    this.#disks = join(directory, "sandboxes");
+    this.#attach = attach;
+    this.enforcesLimits = enforcesLimits;
+    mkdirSync(this.#disks, { recursive: true, mode: 0o700 });
+  }
+
+  async create(id: string, limitMb: number): Promise<DiskPaths> {
+    try {
+      await this.#attach.diskCreate({ path: join(this.#disks, id), limitBytes: this.enforcesLimits ? limitMb * MB : 0 });
+    } catch (cause) {
+      throw fault("sandbox.start_failed", { step: "disk", id }, { cause });
+    }
+    return this.paths(id);
+  }
+
+  has(id: string): boolean {
+    return existsSync(join(this.#disks, id));
+  }
+
+  paths(id: string): DiskPaths {
+    return { upper: join(this.#disks, id, "upper"), work: join(this.#disks, id, "work") };
+  }
+
+  async delete(id: string): Promise<void> {
+    if (this.has(id)) await this.#attach.diskDelete(join(this.#disks, id));
+  }
+
+  async limit(id: string, limitMb: number): Promise<void> {
+    if (this.enforcesLimits) await this.#attach.diskLimit(join(this.#disks, id), limitMb * MB);
+  }
+
+  async usageBytes(id: string): Promise<number | null> {
+    return this.enforcesLimits ? this.#attach.diskUsage(join(this.#disks, id)) : null;
+  }
+
+  list(): string[] {
+    return readdirSync(this.#disks);
+  }
+}

@@ -1,0 +1,31 @@
+/** Where a sandbox's private part lives: the two directories overlayfs needs. */
+export interface DiskPaths {
+  upper: string;
+  work: string;
+}
+
+/** Keeps the disks of sandboxes, each under its own limit where the driver can enforce one. */
+export interface DiskDriver {
+  readonly kind: "btrfs" | "plain";
+  readonly enforcesLimits: boolean;
+  /** A new, empty disk. One that exists is sandbox.start_failed: two sandboxes never share one. */
+  create(id: string, limitMb: number): Promise<DiskPaths>;
+  has(id: string): boolean;
+  paths(id: string): DiskPaths;
+  /** Absent is success. */
+  delete(id: string): Promise<void>;
+  limit(id: string, limitMb: number): Promise<void>;
+  /** Bytes charged to the disk; null where the driver does not count. */
+  usageBytes(id: string): Promise<number | null>;
+  list(): string[];
+}
+
+/** A directory for all disks and layers of a node. */
+export interface DiskRoot {
+  readonly directory: string;
+  readonly driver: DiskDriver;
+  /** Bytes of the filesystem below, as they are now. */
+  space(): { totalBytes: number; freeBytes: number };
+  /** Unmounts what was mounted here. Layers and disks stay in the image file. */
+  close(): Promise<void>;
+}

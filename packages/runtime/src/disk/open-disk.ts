@@ -1,0 +1,64 @@
+import { mkdirSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "@banyan/kernel";
+import type { AttachClient } from "../native/index.ts";
+import { BtrfsDisk } from "./btrfs.ts";
+import type { DiskDriver, DiskRoot } from "./driver.ts";
+import { mountImage, unmountImage } from "./image-mount.ts";
+import { PlainDisk } from "./plain.ts";
+
+const BTRFS_MAGIC = 0x9123683e;
+
+export interface OpenDiskOptions {
+  dataDir: string;
+  mode: "auto" | "btrfs" | "plain";
+  /** Size of the image file; null: a share of what is free. */
+  sizeMb: number | null;
+  attach: AttachClient;
+  /** Told once what the operator should know: a driver that is not the best one, limits that are not enforced. */
+  warn: (message: string, reason: string) => void;
+}
+
+/** The best disk driver this host can carry: btrfs on the data directory itself, btrfs in an image file, plain directories. */
+export async function openDisk(options: OpenDiskOptions): Promise<DiskRoot> {
+  const { dataDir, mode, warn } = options;
+  const directory = join(dataDir, "disk");
+  if (mode !== "plain") {
+    try {
+      return await openBtrfs(options, directory);
+    } catch (error) {
+      if (mode === "btrfs") throw error;
+      warn("no btrfs here: disks are plain directories and their limits are not enforced", messageOf(error));
+    }
+  }
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return diskRoot(directory, new PlainDisk(directory), async () => {});
+}
+
+async function openBtrfs({ dataDir, sizeMb, attach, warn }: OpenDiskOptions, directory: string): Promise<DiskRoot> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const image = { image: join(dataDir, "disk.img"), directory, sizeMb };
+  const onBtrfs = statfsSync(dataDir).type === BTRFS_MAGIC;
+  if (onBtrfs) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  else await mountImage(image);
+  let enforcesLimits = true;
+  try {
+    await attach.diskEnable(directory);
+  } catch (error) {
+    enforcesLimits = false;
+    warn("this kernel has no simple quotas: disk limits are not enforced", messageOf(error));
+  }
+  return diskRoot(directory, new BtrfsDisk(directory, attach, enforcesLimits), () => (onBtrfs ? Promise.resolve() : unmountImage(image)));
+}
+
+function diskRoot(directory: string, driver: DiskDriver, close: () => Promise<void>): DiskRoot {
+  return {
+    directory,
+    driver,
+    space() {
+      const { blocks, bavail, bsize } = statfsSync(directory);
+      return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+    },
+    close,
+  };
+}

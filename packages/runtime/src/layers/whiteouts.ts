@@ -1,0 +1,71 @@
+import { spawn } from "node:child_process";
+import { lstatSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { fault } from "@banyan/contracts";
+import { type Header, pack } from "tar-stream";
+import { runCommand } from "../host/command.ts";
+
+const WHITEOUT_PREFIX = ".wh.";
+const OPAQUE_MARK = ".wh..wh..opq";
+
+export interface Whiteouts {
+  /** Directories that hide everything below them, as paths relative to the layer. */
+  opaque: string[];
+  /** Entries that hide one name. */
+  hidden: string[];
+}
+
+/**
+ * Turns the marks of OCI layers (`.wh.name`, `.wh..wh..opq`) into those of overlayfs: a device 0:0, and the attribute
+ * `trusted.overlay.opaque`. Node can make neither, GNU tar can: they are unpacked from a small tar made here.
+ */
+export async function translateWhiteouts(layer: string): Promise<void> {
+  const found = (await runCommand("find", [layer, "-name", `${WHITEOUT_PREFIX}*`, "-print0"], { timeoutMs: 120_000 }))
+    .split("\0")
+    .filter((path) => path !== "");
+  if (found.length === 0) return;
+  const { opaque, hidden } = classify(found.map((path) => relative(layer, path)));
+  for (const path of found) await rm(path, { recursive: true, force: true });
+  await unpackMarks(layer, { opaque, hidden });
+}
+
+export function classify(paths: readonly string[]): Whiteouts {
+  const opaque = paths.filter((path) => basename(path) === OPAQUE_MARK).map((path) => dirname(path));
+  const hidden = paths
+    .filter((path) => basename(path) !== OPAQUE_MARK)
+    .map((path) => join(dirname(path), basename(path).slice(WHITEOUT_PREFIX.length)))
+    // `.wh.` alone, or a mark of another storage driver (`.wh..wh.plnk`), names nothing.
+    .filter((path) => ![".", "..", ""].includes(basename(path)) && !basename(path).startsWith(WHITEOUT_PREFIX));
+  return { opaque, hidden };
+}
+
+async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts): Promise<void> {
+  const marks = pack();
+  for (const path of hidden) marks.entry({ name: path, type: "character-device", devmajor: 0, devminor: 0, mode: 0, uid: 0, gid: 0 });
+  for (const path of opaque) {
+    const { mode, uid, gid, mtime } = lstatSync(join(layer, path));
+    const header: Header & { pax: Record<string, string> } = {
+      name: path,
+      type: "directory",
+      mode: mode & 0o7777,
+      uid,
+      gid,
+      mtime,
+      pax: { "SCHILY.xattr.trusted.overlay.opaque": "y" },
+    };
+    marks.entry(header);
+  }
+  marks.finalize();
+  const tar = spawn(
+    "tar",
+    ["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*", "--directory", layer],
+    {
+      stdio: ["pipe", "ignore", "ignore"],
+    },
+  );
+  const ended = new Promise<number | null>((resolve, reject) => tar.on("error", reject).on("close", resolve));
+  const [exitCode] = await Promise.all([ended, pipeline(marks, tar.stdin)]);
+  if (exitCode !== 0) throw fault("layer.unavailable", { exitCode }, { message: "the layer's whiteouts cannot be made" });
+}

@@ -1,0 +1,220 @@
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { fault } from "@banyan/contracts";
+import { assert, type Clock, messageOf, newId } from "@banyan/kernel";
+import type Docker from "dockerode";
+import { cgroupsOf } from "../cgroup/cgroup.ts";
+import { processStartTime } from "../host/proc.ts";
+import type { NodeNetwork } from "../network/node-network.ts";
+import { slotContainer } from "./docker-container.ts";
+import { DockerDeaths } from "./docker-deaths.ts";
+import { LABEL_ADDRESS, LABEL_NODE, LABEL_SLOT } from "./docker-labels.ts";
+import type { ListedSlot, Slot, SlotMaker } from "./slot.ts";
+import { SLOT_IMAGE_REPOSITORY, SLOT_SOCKET_NAME, type SlotImage, slotImage } from "./slot-image.ts";
+
+export interface DockerMakerOptions {
+  docker: Docker;
+  nodeId: string;
+  /** Holds a directory per slot, bind-mounted into it for init's socket. */
+  slotsDirectory: string;
+  initPath: string;
+  network: Pick<NodeNetwork, "addresses" | "connect" | "disconnect" | "linkName">;
+  clock: Clock;
+}
+
+const INIT_WAIT_MS = 10_000;
+const INIT_POLL_MS = 2;
+/** `sun_path` of a unix socket, its terminating NUL included. */
+const SOCKET_PATH_BYTES_MAX = 108;
+
+/** Slots as hardened Docker containers of an almost empty image. */
+export class DockerSlotMaker implements SlotMaker {
+  readonly #options: DockerMakerOptions;
+  readonly #image: string;
+  readonly #slotImage: SlotImage;
+  readonly #deaths: DockerDeaths;
+  /** The addresses of slots that are there. */
+  readonly #addresses = new Map<string, string>();
+  /** Slots on their way in or out: a list taken meanwhile says nothing of them. */
+  readonly #moving = new Set<string>();
+  readonly #lists = new Set<Set<string>>();
+
+  constructor(options: DockerMakerOptions) {
+    this.#options = options;
+    this.#slotImage = slotImage(options.initPath);
+    this.#image = `${SLOT_IMAGE_REPOSITORY}:${this.#slotImage.tag}`;
+    this.#deaths = new DockerDeaths(options.docker, options.nodeId, options.clock);
+    const longest = Buffer.byteLength(this.#socketPath(newId("slot")));
+    assert(longest < SOCKET_PATH_BYTES_MAX, `the data directory's path is too long for a unix socket in it: ${longest} bytes`);
+    mkdirSync(options.slotsDirectory, { recursive: true, mode: 0o700 });
+  }
+
+  async prepare(): Promise<void> {
+    const { docker } = this.#options;
+    try {
+      await docker.getImage(this.#image).inspect();
+      return;
+    } catch (error) {
+      if (statusOf(error) !== 404) throw dockerFault("image", error);
+    }
+    try {
+      const [repo, tag] = this.#image.split(":");
+      const progress = await docker.importImage(Readable.from(this.#slotImage.tar()), { repo, tag });
+      await new Promise<void>((resolve, reject) =>
+        docker.modem.followProgress(progress, (error: Error | null) => (error === null ? resolve() : reject(error))),
+      );
+    } catch (error) {
+      throw dockerFault("image", error);
+    }
+  }
+
+  async make(): Promise<Slot> {
+    const { docker, network, nodeId, slotsDirectory } = this.#options;
+    const id = newId("slot");
+    const address = network.addresses.take();
+    const directory = join(slotsDirectory, id);
+    let handle = "";
+    this.#addresses.set(id, address);
+    this.#startMoving(id);
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+      const container = await docker.createContainer(slotContainer({ id, nodeId, address, directory, image: this.#image }));
+      handle = container.id;
+      await container.start();
+      const { State } = await container.inspect();
+      await network.connect(State.Pid, id, address);
+      await this.#waitForInit(id);
+      return this.#slotOf(id, handle, State.Pid, address);
+    } catch (error) {
+      await this.#remove({ id, handle });
+      throw dockerFault("make", error);
+    } finally {
+      this.#moving.delete(id);
+    }
+  }
+
+  async list(): Promise<ListedSlot[]> {
+    const { docker, nodeId, slotsDirectory } = this.#options;
+    const moving = new Set(this.#moving);
+    this.#lists.add(moving);
+    try {
+      const containers = await docker.listContainers({ all: true, filters: { label: [`${LABEL_NODE}=${nodeId}`] } });
+      const listed = await Promise.all(containers.map((each) => this.#inspect(each)));
+      // A directory without a container is what a killed `make` or `destroy` left.
+      const known = new Set(listed.map((slot) => slot.id));
+      const strays = readdirSync(slotsDirectory).filter((id) => !known.has(id));
+      const all: ListedSlot[] = [...listed, ...strays.map((id) => ({ id, handle: "", alive: false as const }))];
+      return all.filter((slot) => !moving.has(slot.id));
+    } catch (error) {
+      throw dockerFault("list", error);
+    } finally {
+      this.#lists.delete(moving);
+    }
+  }
+
+  async destroy(slot: { id: string; handle: string }): Promise<void> {
+    this.#startMoving(slot.id);
+    try {
+      await this.#remove(slot);
+    } finally {
+      this.#moving.delete(slot.id);
+    }
+  }
+
+  onDeath(report: (slotId: string) => void): () => void {
+    return this.#deaths.subscribe(report);
+  }
+
+  async #inspect(container: Docker.ContainerInfo): Promise<ListedSlot> {
+    const { Id: handle, Labels, State: state } = container;
+    const id = Labels[LABEL_SLOT] ?? "";
+    const address = Labels[LABEL_ADDRESS];
+    if (state !== "running" || address === undefined) return { id, handle, alive: false };
+    try {
+      const { State } = await this.#options.docker.getContainer(handle).inspect();
+      const slot = this.#slotOf(id, handle, State.Pid, address);
+      if (!this.#addresses.has(id)) {
+        this.#options.network.addresses.adopt(address);
+        this.#addresses.set(id, address);
+      }
+      return { id, handle, alive: true, slot };
+    } catch {
+      // It ended between the list and here: dead is what it is.
+      return { id, handle, alive: false };
+    }
+  }
+
+  #slotOf(id: string, handle: string, pid: number, address: string): Slot {
+    const startTime = processStartTime(pid);
+    if (startTime === null) throw fault("node.no_slot", { slot: id }, { message: "the slot's init ended at once" });
+    return {
+      id,
+      handle,
+      pid,
+      startTime,
+      address,
+      link: this.#options.network.linkName(id),
+      socketPath: this.#socketPath(id),
+      cgroups: cgroupsOf(pid),
+    };
+  }
+
+  async #waitForInit(id: string): Promise<void> {
+    const { clock } = this.#options;
+    const deadline = clock.monotonicMs() + INIT_WAIT_MS;
+    while (!(await accepts(this.#socketPath(id)))) {
+      if (clock.monotonicMs() > deadline) throw fault("node.no_slot", { slot: id }, { message: "the slot's init does not listen" });
+      await clock.sleep(INIT_POLL_MS);
+    }
+  }
+
+  async #remove({ id, handle }: { id: string; handle: string }): Promise<void> {
+    const { docker, network, slotsDirectory } = this.#options;
+    if (handle !== "") {
+      try {
+        await docker.getContainer(handle).remove({ force: true, v: true });
+      } catch (error) {
+        // 404: gone; 409: its removal is under way.
+        if (statusOf(error) !== 404 && statusOf(error) !== 409) throw dockerFault("destroy", error);
+      }
+    }
+    await network.disconnect(network.linkName(id));
+    rmSync(join(slotsDirectory, id), { recursive: true, force: true });
+    const address = this.#addresses.get(id);
+    if (address === undefined) return;
+    this.#addresses.delete(id);
+    network.addresses.release(address);
+  }
+
+  #startMoving(id: string): void {
+    this.#moving.add(id);
+    for (const list of this.#lists) list.add(id);
+  }
+
+  #socketPath(id: string): string {
+    return join(this.#options.slotsDirectory, id, SLOT_SOCKET_NAME);
+  }
+}
+
+function accepts(socketPath: string): Promise<boolean> {
+  if (!existsSync(socketPath)) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    const answer = (accepted: boolean) => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.once("connect", () => answer(true)).once("error", () => answer(false));
+  });
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : undefined;
+}
+
+/** No vendor's error leaves the maker. */
+function dockerFault(step: string, cause: unknown): Error {
+  return fault("node.no_slot", { step, reason: messageOf(cause) }, { cause, message: `the container engine could not ${step} a slot` });
+}

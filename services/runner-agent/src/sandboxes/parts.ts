@@ -1,0 +1,31 @@
+import type { Clock, Logger } from "@banyan/kernel";
+import type { AttachClient, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
+import type { Amounts } from "../domain/capacity.ts";
+import type { SlotPool } from "../pool/pool.ts";
+import type { Journal } from "./journal.ts";
+import type { SandboxRegistry } from "./registry.ts";
+import type { Tombstones } from "./tombstones.ts";
+import type { Turns } from "./turns.ts";
+
+export type NodeState = "joining" | "ready" | "leaving";
+
+/** What the operations on sandboxes work with. Put together once, in service.ts. */
+export interface NodeParts {
+  readonly nodeId: string;
+  readonly maker: SlotMaker;
+  readonly pool: SlotPool;
+  readonly attach: AttachClient;
+  readonly disk: DiskRoot;
+  readonly layers: LayerStore;
+  readonly network: NodeNetwork;
+  readonly journal: Journal;
+  readonly tombstones: Tombstones;
+  readonly registry: SandboxRegistry;
+  readonly turns: Turns;
+  readonly capacity: Amounts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Starts that wait for a slot, by sandbox: a stop or delete calls them off. */
+  readonly waiting: Map<string, AbortController>;
+  state: NodeState;
+}
