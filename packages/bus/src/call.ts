@@ -18,7 +18,13 @@ export interface CallOptions {
   retry?: boolean;
 }
 
-export async function call<R extends Rpc>(link: Link, replies: Replies, rpc: R, input: InputOf<R>, options: CallOptions): Promise<OutputOf<R>> {
+export async function call<R extends Rpc>(
+  link: Link,
+  replies: Replies,
+  rpc: R,
+  input: InputOf<R>,
+  options: CallOptions,
+): Promise<OutputOf<R>> {
   const payload = encode(input, link.payloadMaxBytes, rpc.subject);
   const endsAt = link.clock.monotonicMs() + (options.deadlineMs ?? rpc.deadlineMs);
   const attempt = async (): Promise<OutputOf<R>> => {

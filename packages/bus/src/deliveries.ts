@@ -61,7 +61,8 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
         pulls.delete(pull);
       } catch (error) {
         opened = undefined;
-        if (link.connected) link.logger.warn({ durable: shape.durable, reason: messageOf(error) }, "cannot read the consumer; trying again");
+        if (link.connected)
+          link.logger.warn({ durable: shape.durable, reason: messageOf(error) }, "cannot read the consumer; trying again");
         await link.clock.sleep(REOPEN_DELAY_MS, stopped.signal).catch(() => {});
       }
     }
@@ -80,7 +81,12 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
 }
 
 /** Acknowledges after the handler; a failure comes again after a growing delay, until the bound. */
-async function settle(link: Link, shape: DeliveriesShape, msg: JsMsg, handle: (msg: JsMsg, delivery: Delivery) => Promise<void>): Promise<void> {
+async function settle(
+  link: Link,
+  shape: DeliveriesShape,
+  msg: JsMsg,
+  handle: (msg: JsMsg, delivery: Delivery) => Promise<void>,
+): Promise<void> {
   const attempt = msg.info.deliveryCount;
   const about = { subject: msg.subject, attempt, seq: msg.seq };
   if (attempt > shape.deliveriesMax) {

@@ -3,9 +3,9 @@ import { messageOf } from "@banyan/kernel";
 import { type KV, Kvm } from "@nats-io/kv";
 import { nanos } from "@nats-io/transport-node";
 import type { z } from "zod";
+import { type KvChange, watchBucket } from "./kv-watch.ts";
 import { type Link, unavailable } from "./link.ts";
 import { isStreamMissing } from "./missing.ts";
-import { type KvChange, watchBucket } from "./kv-watch.ts";
 import { decode, encode } from "./wire.ts";
 
 const KEYS_MAX = 100_000;

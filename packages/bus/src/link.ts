@@ -1,6 +1,6 @@
-import { type JetStreamClient, type JetStreamManager, jetstream } from "@nats-io/jetstream";
-import type { Clock, Logger } from "@banyan/kernel";
 import { fault } from "@banyan/contracts";
+import type { Clock, Logger } from "@banyan/kernel";
+import { type JetStreamClient, type JetStreamManager, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { errors } from "@nats-io/transport-node";
 
@@ -79,4 +79,5 @@ export function createLink(nc: NatsConnection, logger: Logger, clock: Clock): Li
   };
 }
 
-export const unavailable = (reason: string, cause?: unknown) => fault("bus.unavailable", { reason, retryAfterMs: RETRY_AFTER_MS }, { cause });
+export const unavailable = (reason: string, cause?: unknown) =>
+  fault("bus.unavailable", { reason, retryAfterMs: RETRY_AFTER_MS }, { cause });

@@ -18,7 +18,8 @@ export function publish(link: Link, stream: StreamName, subject: string, value: 
     const payload = encode(value, link.payloadMaxBytes, subject);
     const sent = headers();
     if (isTracing()) injectTrace(sent);
-    const store = () => link.js.publish(subject, payload, { headers: sent, ...(options.dedupeId !== undefined && { msgID: options.dedupeId }) });
+    const store = () =>
+      link.js.publish(subject, payload, { headers: sent, ...(options.dedupeId !== undefined && { msgID: options.dedupeId }) });
     try {
       await store().catch(async (error) => {
         if (!isStreamMissing(error)) throw error;

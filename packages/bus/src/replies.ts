@@ -30,7 +30,10 @@ export class Replies {
     });
     link.onPermissionViolation(({ operation, subject }) => {
       if (operation !== "publish") return;
-      this.failAll((waiting) => waiting.subject === subject, fault("internal", { subject }, { message: "This service may not call that subject." }));
+      this.failAll(
+        (waiting) => waiting.subject === subject,
+        fault("internal", { subject }, { message: "This service may not call that subject." }),
+      );
     });
   }
 

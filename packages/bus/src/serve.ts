@@ -33,7 +33,8 @@ export function serve<R extends Rpc>(link: Link, rpc: R, handler: Handler<R>, op
   const active = new Set<Promise<void>>();
   const receive = (error: Error | null, msg: Msg): void => {
     if (error) return link.logger.error({ err: error, subject: rpc.subject }, "cannot serve this subject");
-    if (active.size >= concurrencyMax) return respond(link, msg, unavailable(`${rpc.subject} is at its limit of ${concurrencyMax} at once`));
+    if (active.size >= concurrencyMax)
+      return respond(link, msg, unavailable(`${rpc.subject} is at its limit of ${concurrencyMax} at once`));
     const answered = answer(link, rpc, handler, msg).finally(() => active.delete(answered));
     active.add(answered);
   };

@@ -1,6 +1,6 @@
-import { type Context, context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AppError, messageOf } from "@banyan/kernel";
 import type { MsgHdrs } from "@nats-io/transport-node";
+import { type Context, context, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 
 const tracer = trace.getTracer("banyan.bus");
 const setter = { set: (headers: MsgHdrs, key: string, value: string) => headers.set(key, value) };

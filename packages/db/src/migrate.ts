@@ -33,7 +33,8 @@ export async function migrate(sql: Sql, schema: string, migrations: readonly Mig
 async function apply(connection: Sql, schema: string, migration: Migration, applied: string | undefined): Promise<void> {
   const digest = createHash("sha256").update(migration.sql).digest("hex");
   if (applied === digest) return;
-  if (applied !== undefined) throw new Error(`migration ${schema}/${migration.name} was changed after it was applied; add a new one instead`);
+  if (applied !== undefined)
+    throw new Error(`migration ${schema}/${migration.name} was changed after it was applied; add a new one instead`);
   await connection`begin`;
   try {
     await connection.unsafe(migration.sql);

@@ -52,7 +52,9 @@ function isUnavailable(error: unknown): boolean {
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
   return chainOf(error).some(
     (link) =>
-      link instanceof postgres.PostgresError && link.code === UNIQUE_VIOLATION && (constraint === undefined || link.constraint_name === constraint),
+      link instanceof postgres.PostgresError &&
+      link.code === UNIQUE_VIOLATION &&
+      (constraint === undefined || link.constraint_name === constraint),
   );
 }
 

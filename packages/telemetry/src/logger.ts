@@ -1,4 +1,5 @@
 import type { Logger } from "@banyan/kernel";
+import { context, trace } from "@opentelemetry/api";
 import { type DestinationStream, pino } from "pino";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -14,7 +15,19 @@ export interface CreateLoggerOptions {
 }
 
 /** Names under which secrets travel. Values of a sandbox's environment belong to its owner and are never logged. */
-const SECRET_NAMES = ["authorization", "cookie", "apiKey", "key", "token", "password", "secret", "env", "clusterToken", "NATS_URL", "DATABASE_URL"];
+const SECRET_NAMES = [
+  "authorization",
+  "cookie",
+  "apiKey",
+  "key",
+  "token",
+  "password",
+  "secret",
+  "env",
+  "clusterToken",
+  "NATS_URL",
+  "DATABASE_URL",
+];
 const REDACT_PATHS = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
 export function createLogger({ name, level = "info", pretty = false, destination }: CreateLoggerOptions): Logger {
@@ -23,11 +36,18 @@ export function createLogger({ name, level = "info", pretty = false, destination
     base: { service: name },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    mixin: traceIds,
     redact: { paths: REDACT_PATHS, censor: "[redacted]" },
   };
   if (destination) return pino(options, destination);
   if (pretty && process.stdout.isTTY) return pino(options, prettyStream());
   return pino(options, pino.destination({ dest: 1, sync: true }));
+}
+
+/** Lets a line be found from its trace, and the other way round. */
+function traceIds(): object {
+  const span = trace.getSpanContext(context.active());
+  return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
 }
 
 const COLOURS: Record<string, string> = { debug: "\x1b[2m", info: "\x1b[36m", warn: "\x1b[33m", error: "\x1b[31m" };

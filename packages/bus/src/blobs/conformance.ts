@@ -18,7 +18,9 @@ export function blobStoreConformance(make: () => Promise<BlobStore>): { name: st
   return [
     withStore("gives back the bytes it was given, over many chunks", async (store) => {
       const content = randomBytes(LARGE_BYTES);
-      assert.deepEqual(await store.put("layers/large", Readable.from([content.subarray(0, 1_000), content.subarray(1_000)])), { sizeBytes: LARGE_BYTES });
+      assert.deepEqual(await store.put("layers/large", Readable.from([content.subarray(0, 1_000), content.subarray(1_000)])), {
+        sizeBytes: LARGE_BYTES,
+      });
       assert.ok((await readAll(await store.get("layers/large")))?.equals(content));
     }),
     withStore("keeps an empty blob apart from none", async (store) => {

@@ -81,7 +81,12 @@ function natsConfig(port: number, { dataDir, token, config = "" }: StartNatsOpti
 }
 
 /** Its own session: a Ctrl-C at the terminal reaches us alone, and we end it in order. */
-export function spawnDetached(binary: string, args: string[], logPath: string, identity: { uid?: number; gid?: number } = {}): ChildProcess {
+export function spawnDetached(
+  binary: string,
+  args: string[],
+  logPath: string,
+  identity: { uid?: number; gid?: number } = {},
+): ChildProcess {
   const log = openSync(logPath, "a", 0o640);
   try {
     const child = spawn(binary, args, { stdio: ["ignore", log, log], detached: true, cwd: "/", ...identity });

@@ -32,7 +32,8 @@ export async function startPostgresServer(options: StartPostgresOptions): Promis
   const clock = options.clock ?? systemClock;
   const notePath = join(options.dataDir, "postgres.pid.json");
   const running = await readLivingNote(notePath);
-  const isWanted = running !== null && (options.port === undefined || options.port === running.port) && (await isReady(options.dataDir, running.pid));
+  const isWanted =
+    running !== null && (options.port === undefined || options.port === running.port) && (await isReady(options.dataDir, running.pid));
   if (running && isWanted) {
     options.logger.info({ pid: running.pid, port: running.port }, "found the Postgres of an earlier run");
     return server(options.dataDir, running, notePath, true, clock);
@@ -74,7 +75,9 @@ function settings(port: number, durable: boolean): string[] {
 async function postgresIdentity(): Promise<Identity> {
   if (process.getuid?.() !== 0) return {};
   const ids = await Promise.all(["-u", "-g"].map((flag) => run("id", [flag, "postgres"]))).catch((cause: unknown) => {
-    throw new Error("Postgres cannot run as root and there is no user `postgres`: `useradd --system postgres`, or set DATABASE_URL.", { cause });
+    throw new Error("Postgres cannot run as root and there is no user `postgres`: `useradd --system postgres`, or set DATABASE_URL.", {
+      cause,
+    });
   });
   const [uid, gid] = ids.map(({ stdout }) => Number(stdout));
   return uid === undefined || gid === undefined ? {} : { uid, gid };
@@ -92,7 +95,17 @@ async function prepareCluster(options: StartPostgresOptions, binDir: string, ide
   const unfinished = `${cluster}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
   const passwordPath = await ensurePassword(dataDir, identity);
-  const args = ["-D", unfinished, "-U", USER, "--auth=scram-sha-256", `--pwfile=${passwordPath}`, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
+  const args = [
+    "-D",
+    unfinished,
+    "-U",
+    USER,
+    "--auth=scram-sha-256",
+    `--pwfile=${passwordPath}`,
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    "--no-sync",
+  ];
   await run(join(binDir, "initdb"), args, { ...identity, cwd: "/", timeout: INITDB_MS }).catch((cause: unknown) => {
     throw new Error(`initdb failed in ${cluster}: ${messageOf(cause)}`, { cause });
   });
