@@ -1,0 +1,63 @@
+import { BanyanError } from "@banyan/sdk";
+import picocolors from "picocolors";
+
+export type Cell = string | number | null | undefined;
+
+/** Columns as wide as their widest cell; nothing where there is nothing. */
+export function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const cells = rows.map((row) => row.map((cell) => String(cell ?? "-")));
+  const widths = columns.map((column, i) => Math.max(column.length, ...cells.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [picocolors.dim(line(columns)), ...cells.map(line)].join("\n");
+}
+
+/** One property a line, for one thing. */
+export function properties(pairs: readonly (readonly [string, Cell])[]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs.map(([name, value]) => `${picocolors.dim(name.padEnd(width))}  ${value ?? "-"}`).join("\n");
+}
+
+/** `3 min`, `2 h`: how long ago, for a person. */
+export function ago(iso: string | null, now: number): string {
+  if (iso === null) return "-";
+  const seconds = Math.max(0, Math.round((now - Date.parse(iso)) / 1_000));
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+export function labelsText(labels: Record<string, string>): string {
+  const text = Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(" ");
+  return text === "" ? "-" : text;
+}
+
+/** What went wrong, and what to do about it. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof BanyanError)) return `${picocolors.red("error:")} ${error instanceof Error ? error.message : String(error)}`;
+  const lines = [`${picocolors.red("error:")} ${error.message} ${picocolors.dim(`(${error.code})`)}`];
+  for (const issue of issuesOf(error)) lines.push(`  ${issue}`);
+  lines.push(`  ${picocolors.cyan("fix:")} ${error.fix}`);
+  if (error.requestId !== null) lines.push(picocolors.dim(`  request ${error.requestId}`));
+  return lines.join("\n");
+}
+
+/** The first issue is in the message already. */
+function issuesOf({ details }: BanyanError): string[] {
+  if (!Array.isArray(details.issues)) return [];
+  return details.issues.slice(1).map(({ path, message }: { path: string; message: string }) => `${path}: ${message}`);
+}
+
+/** The same for a program. */
+export function errorJson(error: unknown): string {
+  if (!(error instanceof BanyanError))
+    return JSON.stringify({ error: { message: error instanceof Error ? error.message : String(error) } });
+  const { code, message, status, retryable, retryAfterMs, fix, requestId, details } = error;
+  return JSON.stringify({ error: { code, message, status, retryable, retryAfterMs, fix, requestId, details } });
+}

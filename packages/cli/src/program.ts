@@ -1,0 +1,36 @@
+import { Command } from "commander";
+import { imageCommand, nodeCommand, usageCommand } from "./commands/cluster.ts";
+import { keyCommand } from "./commands/key.ts";
+import { loginCommand } from "./commands/login.ts";
+import { organisationCommand } from "./commands/organisation.ts";
+import { sandboxCommand } from "./commands/sandbox.ts";
+import { shellCommand } from "./commands/shell.ts";
+
+const EXAMPLES = `
+Examples:
+  banyan login --url http://127.0.0.1:7070 --api-key bny_…
+  banyan sandbox create -e GREETING=hello
+  banyan sandbox exec sbx_… -- python3 -c "print(6 * 7)"
+  banyan shell sbx_…
+  banyan sandbox cp ./src sbx_…:/workspace/src
+  banyan sandbox rm sbx_…
+
+The address and the key come from the flags, else from BANYAN_URL and BANYAN_API_KEY, else from what \`banyan login\` has kept.`;
+
+export function createProgram(): Command {
+  return new Command("banyan")
+    .description("sandboxes for agents, in milliseconds")
+    .option("--url <address>", "the gateway's address")
+    .option("--api-key <key>", "who you are")
+    .option("--json", "answer in JSON")
+    .showSuggestionAfterError()
+    .addHelpText("after", EXAMPLES)
+    .addCommand(sandboxCommand())
+    .addCommand(shellCommand())
+    .addCommand(keyCommand())
+    .addCommand(organisationCommand())
+    .addCommand(nodeCommand())
+    .addCommand(imageCommand())
+    .addCommand(usageCommand())
+    .addCommand(loginCommand());
+}
