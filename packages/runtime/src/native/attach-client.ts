@@ -1,0 +1,202 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import type { CgroupWrite } from "../cgroup/cgroup.ts";
+import { readError } from "./connection.ts";
+import { encodeFrame, type Field, Fields, FrameDecoder } from "./frame.ts";
+import { NativeError } from "./native-error.ts";
+import { AttachFlag, AttachType, Tag, Type } from "./wire.ts";
+
+const DEADLINE_MS = 30_000;
+const KILL_TIMEOUT_MS = 30_000;
+const CLOSE_TIMEOUT_MS = 10_000;
+
+export interface AttachRequest {
+  /** PID 1 of the slot as the host sees it. */
+  pid: number;
+  startTime: number;
+  /** Layers, top first. Each path at most 255 bytes: the kernel's bound for a mount option. */
+  lower: readonly string[];
+  upper: string;
+  work: string;
+  hostname?: string;
+  /** Written into the tree before anything runs in it: `/etc/hosts` and the like. */
+  seeds?: readonly { path: string; content: string | Uint8Array }[];
+  cgroups?: readonly CgroupWrite[];
+  /** No sync of the upper at unmount, and none for an fsync inside. */
+  volatile?: boolean;
+  netDown?: boolean;
+}
+
+export interface AttachTiming {
+  mountUs: number;
+  pivotUs: number;
+  cgroupUs: number;
+  totalUs: number;
+}
+
+interface Waiting {
+  resolve(fields: Fields): void;
+  reject(failure: NativeError): void;
+  timer: NodeJS.Timeout;
+}
+
+/** The runner's one long-lived helper with root's powers over mounts. Requests run side by side; replies find theirs by id. */
+export class AttachClient {
+  /** Resolves when the helper has ended, wanted or not. */
+  readonly exited: Promise<void>;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #decoder = new FrameDecoder();
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #lost: NativeError | undefined;
+
+  static async start(options: { binaryPath: string }): Promise<AttachClient> {
+    const child = spawn(options.binaryPath, [], { stdio: ["pipe", "pipe", "inherit"] });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", (cause) => reject(new NativeError("connection_lost", `attach does not start: ${cause.message}`, { cause })));
+    });
+    return new AttachClient(child);
+  }
+
+  private constructor(child: ChildProcessByStdio<Writable, Readable, null>) {
+    this.#child = child;
+    child.stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
+    // A broken pipe is told by the exit that caused it.
+    child.stdin.on("error", () => undefined);
+    child.stdout.on("error", () => undefined);
+    this.exited = new Promise((resolve) => {
+      child.once("close", (code, signal) => {
+        this.#lose(new NativeError("connection_lost", `attach has ended (${signal ?? `exit ${code}`})`));
+        resolve();
+      });
+    });
+  }
+
+  async attach(request: AttachRequest): Promise<AttachTiming> {
+    const fields: Field[] = [
+      [Tag.Pid, request.pid],
+      [Tag.Starttime, request.startTime],
+      ...request.lower.map((path): Field => [Tag.Lower, path]),
+      [Tag.Upper, request.upper],
+      [Tag.Work, request.work],
+      ...(request.seeds ?? []).map(({ path, content }): Field => [Tag.Seed, pair(path, content)]),
+      ...cgroupFields(request.cgroups ?? []),
+    ];
+    if (request.hostname !== undefined) fields.push([Tag.Hostname, request.hostname]);
+    const flags = (request.volatile ? AttachFlag.Volatile : 0) | (request.netDown ? AttachFlag.NetDown : 0);
+    if (flags !== 0) fields.push([Tag.Flags, flags]);
+    const reply = await this.#request(AttachType.Attach, fields);
+    return {
+      mountUs: reply.number(Tag.MountUs),
+      pivotUs: reply.number(Tag.PivotUs),
+      cgroupUs: reply.number(Tag.CgroupUs),
+      totalUs: reply.number(Tag.TotalUs),
+    };
+  }
+
+  /** Resolves when the process, and with it its whole pid namespace, is gone. Gone already is success. */
+  async kill(request: { pid: number; startTime: number; timeoutMs?: number }): Promise<void> {
+    const timeoutMs = request.timeoutMs ?? KILL_TIMEOUT_MS;
+    const fields: Field[] = [
+      [Tag.Pid, request.pid],
+      [Tag.Starttime, request.startTime],
+      [Tag.TimeoutMs, timeoutMs],
+    ];
+    await this.#request(AttachType.Kill, fields, timeoutMs + DEADLINE_MS);
+  }
+
+  /** A directory for one sandbox holding `upper` and `work`. `limitBytes` 0 is no limit; `plain` where there is no btrfs. */
+  async diskCreate(request: { path: string; limitBytes?: number; plain?: boolean }): Promise<void> {
+    const fields: Field[] = [
+      [Tag.Path, request.path],
+      [Tag.Limit, request.limitBytes ?? 0],
+    ];
+    if (request.plain) fields.push([Tag.Flags, AttachFlag.Plain]);
+    await this.#request(AttachType.DiskCreate, fields);
+  }
+
+  async diskDelete(path: string): Promise<void> {
+    await this.#request(AttachType.DiskDelete, [[Tag.Path, path]]);
+  }
+
+  async diskLimit(path: string, limitBytes: number): Promise<void> {
+    const fields: Field[] = [
+      [Tag.Path, path],
+      [Tag.Limit, limitBytes],
+    ];
+    await this.#request(AttachType.DiskLimit, fields);
+  }
+
+  /** Bytes charged to the disk as of the filesystem's last commit. */
+  async diskUsage(path: string): Promise<number> {
+    return (await this.#request(AttachType.DiskUsage, [[Tag.Path, path]])).number(Tag.Size);
+  }
+
+  async diskEnable(path: string): Promise<void> {
+    await this.#request(AttachType.DiskEnable, [[Tag.Path, path]]);
+  }
+
+  async cgroup(writes: readonly CgroupWrite[]): Promise<void> {
+    await this.#request(AttachType.Cgroup, cgroupFields(writes));
+  }
+
+  /** Lets what runs finish, then ends the helper. */
+  async close(): Promise<void> {
+    this.#child.stdin.end();
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  #request(type: number, fields: readonly Field[], deadlineMs = DEADLINE_MS): Promise<Fields> {
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
+    const id = this.#nextId++;
+    // The id is the first field, where the helper finds it even when the request then kills its task.
+    const frame = encodeFrame(type, [[Tag.Id, id], ...fields]);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new NativeError("timeout", `attach did not answer within ${deadlineMs} ms`));
+      }, deadlineMs);
+      this.#waiting.set(id, { resolve, reject, timer });
+      this.#child.stdin.write(frame);
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const frame of this.#decoder.push(chunk)) {
+        const id = new Fields(frame.payload).number(Tag.Id);
+        // A reply that nobody waits for any more came after its deadline.
+        const waiting = this.#waiting.get(id);
+        if (waiting === undefined) continue;
+        this.#waiting.delete(id);
+        clearTimeout(waiting.timer);
+        if (frame.type === Type.Ok) waiting.resolve(new Fields(frame.payload));
+        else waiting.reject(readError(frame.payload));
+      }
+    } catch (cause) {
+      this.#lose(new NativeError("protocol", "attach broke the protocol", { cause }));
+      this.#child.kill("SIGKILL");
+    }
+  }
+
+  #lose(failure: NativeError): void {
+    this.#lost ??= failure;
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer);
+      reject(this.#lost);
+    }
+    this.#waiting.clear();
+  }
+}
+
+function pair(name: string, value: string | Uint8Array): Buffer {
+  if (name.includes("\0")) throw new NativeError("bad_request", "a name may not hold a NUL byte");
+  return Buffer.concat([Buffer.from(`${name}\0`), typeof value === "string" ? Buffer.from(value) : value]);
+}
+
+function cgroupFields(writes: readonly CgroupWrite[]): Field[] {
+  return writes.map(({ file, value }): Field => [Tag.Cgroup, pair(file, value)]);
+}

@@ -1,0 +1,277 @@
+import {
+  type FileEntry,
+  type GrepMatch,
+  type ReplaceCount,
+  readEntry,
+  readGrepMatch,
+  readReplaceCount,
+  readWatchEvent,
+  typeLetter,
+  type WatchEvent,
+} from "./file-entry.ts";
+import { encodeFrame, type Field, Fields, type FieldValue } from "./frame.ts";
+import { FrameStream } from "./frame-stream.ts";
+import { NativeError, protocolViolation } from "./native-error.ts";
+import {
+  type Bytes,
+  type CallOptions,
+  call,
+  collect,
+  framesUntilOk,
+  onlyFrame,
+  sendBytes,
+  sendStream,
+  withDeadline,
+  writeData,
+} from "./request.ts";
+import { Flag, Tag, Type } from "./wire.ts";
+
+/** Bytes where a name is no UTF-8. */
+export type Path = string | Uint8Array;
+
+export interface FileOptions extends CallOptions {
+  /** Whose rights apply; root when absent. */
+  user?: string;
+}
+
+export interface WriteOptions extends FileOptions {
+  mode?: number;
+  append?: boolean;
+  /** Makes missing directories above. */
+  parents?: boolean;
+  /** Refuses when the path exists. */
+  exclusive?: boolean;
+  /** Writes into the file from this byte on, instead of replacing it whole. */
+  offset?: number;
+}
+
+/** A tree as it travels: an entry, and after a file's entry exactly its `size` bytes. */
+export type TreePart = { entry: FileEntry } | { data: Uint8Array };
+
+export interface FileContent {
+  entry: FileEntry;
+  /** Closing it early hangs up. */
+  data: AsyncGenerator<Buffer, void, undefined>;
+}
+
+export interface Search<T> {
+  found: T[];
+  /** There was more than `limit`. */
+  truncated: boolean;
+}
+
+const LIST_MAX = 1_000_000;
+const FIND_LIMIT = 10_000;
+const GREP_LIMIT = 1_000;
+/** A search or a removal may walk a large tree. */
+const WALK_DEADLINE_MS = 120_000;
+
+function flagsOf(...flags: readonly (readonly [boolean | undefined, number])[]): Field[] {
+  const sum = flags.reduce((all, [wanted, flag]) => (wanted ? all | flag : all), 0);
+  return sum === 0 ? [] : [[Tag.Flags, sum]];
+}
+
+function optional(tag: number, value: FieldValue | undefined): Field[] {
+  return value === undefined ? [] : [[tag, value]];
+}
+
+/** File operations, done by `init` inside the sandbox: a symlink leads only to what the sandbox itself can reach. */
+export class InitFiles {
+  readonly #socketPath: string;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  async stat(path: Path, options: FileOptions & { noFollow?: boolean } = {}): Promise<FileEntry> {
+    const fields = [...this.#on(path, options), ...flagsOf([options.noFollow, Flag.Nofollow])];
+    return readEntry(await call(this.#socketPath, Type.Stat, fields, options, Type.Entry));
+  }
+
+  /** Sorted by name. `total` counts the whole directory. */
+  async list(
+    path: Path,
+    options: FileOptions & { offset?: number; limit?: number } = {},
+  ): Promise<{ entries: FileEntry[]; total: number }> {
+    const fields = [...this.#on(path, options), ...optional(Tag.Offset, options.offset), ...optional(Tag.Limit, options.limit)];
+    const { items, ok } = await this.#collect(Type.List, fields, Type.Entry, options.limit ?? LIST_MAX, readEntry, options);
+    return { entries: items, total: ok.number(Tag.Size) };
+  }
+
+  /** The file's entry at once, its bytes as they are asked for. */
+  async read(path: Path, options: FileOptions & { offset?: number; length?: number } = {}): Promise<FileContent> {
+    const fields = [...this.#on(path, options), ...optional(Tag.Offset, options.offset), ...optional(Tag.Length, options.length)];
+    const stream = this.#open(Type.Read, fields, options);
+    try {
+      const entry = readEntry(await onlyFrame(stream, Type.Entry));
+      return { entry, data: payloads(stream) };
+    } catch (failure) {
+      stream.connection.close();
+      throw failure;
+    }
+  }
+
+  /** All of the content becomes visible at once, or nothing does; with `append` or `offset` it is written in place. */
+  async write(path: Path, content: Bytes, options: WriteOptions = {}): Promise<{ bytes: number }> {
+    const flags = flagsOf([options.append, Flag.Append], [options.parents, Flag.Parents], [options.exclusive, Flag.Exclusive]);
+    const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flags, ...optional(Tag.Offset, options.offset)];
+    const stream = this.#open(Type.Write, fields, options);
+    const ok = await sendStream(stream, () => sendBytes(stream, content));
+    return { bytes: ok.number(Tag.Size) };
+  }
+
+  async mkdir(path: Path, options: FileOptions & { mode?: number; parents?: boolean } = {}): Promise<void> {
+    const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flagsOf([options.parents, Flag.Parents])];
+    await call(this.#socketPath, Type.Mkdir, fields, options);
+  }
+
+  async move(path: Path, to: Path, options: FileOptions & { exclusive?: boolean } = {}): Promise<void> {
+    const fields: Field[] = [...this.#on(path, options), [Tag.To, to], ...flagsOf([options.exclusive, Flag.Exclusive])];
+    await call(this.#socketPath, Type.Move, fields, options);
+  }
+
+  async remove(path: Path, options: FileOptions & { recursive?: boolean } = {}): Promise<{ removed: number }> {
+    const fields = [...this.#on(path, options), ...flagsOf([options.recursive, Flag.Recursive])];
+    const reply = await call(this.#socketPath, Type.Remove, fields, { deadlineMs: WALK_DEADLINE_MS, ...options });
+    return { removed: new Fields(reply).number(Tag.Size) };
+  }
+
+  async chmod(path: Path, options: FileOptions & { mode?: number; uid?: number; gid?: number; recursive?: boolean }): Promise<void> {
+    const change = [...optional(Tag.Mode, options.mode), ...optional(Tag.Uid, options.uid), ...optional(Tag.Gid, options.gid)];
+    const fields = [...this.#on(path, options), ...change, ...flagsOf([options.recursive, Flag.Recursive])];
+    await call(this.#socketPath, Type.Chmod, fields, { deadlineMs: WALK_DEADLINE_MS, ...options });
+  }
+
+  async find(path: Path, options: FileOptions & { glob?: string; limit?: number; depth?: number } = {}): Promise<Search<FileEntry>> {
+    const limit = options.limit ?? FIND_LIMIT;
+    const fields: Field[] = [
+      ...this.#on(path, options),
+      [Tag.Limit, limit],
+      ...optional(Tag.Glob, options.glob),
+      ...optional(Tag.Depth, options.depth),
+    ];
+    return this.#search(Type.Find, fields, Type.Entry, limit, readEntry, options);
+  }
+
+  async grep(
+    path: Path,
+    pattern: string,
+    options: FileOptions & { glob?: string; limit?: number; fixed?: boolean; ignoreCase?: boolean } = {},
+  ): Promise<Search<GrepMatch>> {
+    const limit = options.limit ?? GREP_LIMIT;
+    const flags = flagsOf([options.fixed, Flag.Fixed], [options.ignoreCase, Flag.IgnoreCase]);
+    const fields: Field[] = [
+      ...this.#on(path, options),
+      [Tag.Pattern, pattern],
+      [Tag.Limit, limit],
+      ...flags,
+      ...optional(Tag.Glob, options.glob),
+    ];
+    return this.#search(Type.Grep, fields, Type.Match, limit, readGrepMatch, options);
+  }
+
+  async replace(
+    paths: readonly Path[],
+    pattern: string,
+    to: string,
+    options: FileOptions & { regex?: boolean } = {},
+  ): Promise<{ files: ReplaceCount[]; total: number }> {
+    const fields: Field[] = paths.map((path) => [Tag.Path, path]);
+    fields.push([Tag.Pattern, pattern], [Tag.To, to], ...optional(Tag.User, options.user), ...flagsOf([options.regex, Flag.Regex]));
+    const { items, ok } = await this.#collect(Type.Replace, fields, Type.Match, paths.length, readReplaceCount, options);
+    return { files: items, total: ok.number(Tag.Size) };
+  }
+
+  /** Everything below a directory, depth first, paths relative to it. */
+  async *treeRead(path: Path, options: FileOptions = {}): AsyncGenerator<TreePart, void, undefined> {
+    const stream = this.#open(Type.TreeRead, this.#on(path, options), options);
+    let left = 0;
+    for await (const frame of framesUntilOk(stream, [Type.Entry, Type.Data])) {
+      if (frame.type === Type.Data) {
+        left -= frame.payload.length;
+        if (left < 0) throw protocolViolation("more data than the entry said");
+        yield { data: frame.payload };
+        continue;
+      }
+      if (left !== 0) throw protocolViolation("less data than the entry said");
+      const entry = readEntry(frame.payload);
+      left = entry.type === "file" ? entry.size : 0;
+      yield { entry };
+    }
+  }
+
+  /** Unpacks a tree below `path`; no entry can leave it. What was written before a failure stays. */
+  async treeWrite(
+    path: Path,
+    parts: AsyncIterable<TreePart> | Iterable<TreePart>,
+    options: FileOptions & { parents?: boolean } = {},
+  ): Promise<{ entries: number }> {
+    const stream = this.#open(Type.TreeWrite, [...this.#on(path, options), ...flagsOf([options.parents, Flag.Parents])], options);
+    const ok = await sendStream(stream, async () => {
+      for await (const part of parts) {
+        if ("data" in part) await writeData(stream, part.data);
+        else await stream.connection.write(encodeTreeEntry(part.entry));
+      }
+    });
+    return { entries: ok.number(Tag.Size) };
+  }
+
+  /** Changes below a directory, from the moment this resolves until the iteration is left. */
+  async watch(path: Path, options: FileOptions & { recursive?: boolean } = {}): Promise<AsyncGenerator<WatchEvent, void, undefined>> {
+    const stream = this.#open(Type.Watch, [...this.#on(path, options), ...flagsOf([options.recursive, Flag.Recursive])], options);
+    try {
+      await onlyFrame(stream, Type.Ok);
+      return events(stream);
+    } catch (failure) {
+      stream.connection.close();
+      throw failure;
+    }
+  }
+
+  #on(path: Path, options: FileOptions): Field[] {
+    if (typeof path !== "string" && path.includes(0)) throw new NativeError("bad_request", "a path may not hold a NUL byte");
+    return [[Tag.Path, path], ...optional(Tag.User, options.user)];
+  }
+
+  #open(type: number, fields: readonly Field[], options: CallOptions): FrameStream {
+    return new FrameStream(this.#socketPath, encodeFrame(type, fields), options.signal);
+  }
+
+  #collect<T>(type: number, fields: readonly Field[], reply: number, most: number, read: (payload: Buffer) => T, options: CallOptions) {
+    const stream = this.#open(type, fields, options);
+    return withDeadline(stream, options.deadlineMs ?? WALK_DEADLINE_MS, () => collect(stream, reply, most, read));
+  }
+
+  async #search<T>(
+    type: number,
+    fields: readonly Field[],
+    reply: number,
+    limit: number,
+    read: (payload: Buffer) => T,
+    options: CallOptions,
+  ): Promise<Search<T>> {
+    const { items, ok } = await this.#collect(type, fields, reply, limit, read, options);
+    return { found: items, truncated: (ok.number(Tag.Flags, 0) & Flag.Truncated) !== 0 };
+  }
+}
+
+async function* payloads(stream: FrameStream): AsyncGenerator<Buffer, void, undefined> {
+  for await (const frame of framesUntilOk(stream, [Type.Data])) yield frame.payload;
+}
+
+async function* events(stream: FrameStream): AsyncGenerator<WatchEvent, void, undefined> {
+  for await (const frame of framesUntilOk(stream, [Type.Event])) yield readWatchEvent(frame.payload);
+}
+
+function encodeTreeEntry(entry: FileEntry): Buffer {
+  const fields: Field[] = [
+    [Tag.Path, entry.rawPath ?? entry.path],
+    [Tag.Type, typeLetter(entry.type)],
+    [Tag.Mode, entry.mode],
+    [Tag.Uid, entry.uid],
+    [Tag.Gid, entry.gid],
+    [Tag.MtimeNs, BigInt(Math.trunc(entry.mtimeMs)) * 1_000_000n],
+    ...optional(Tag.Link, entry.link),
+  ];
+  return encodeFrame(Type.Entry, fields);
+}
