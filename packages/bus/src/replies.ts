@@ -6,7 +6,8 @@ interface Waiting {
   subject: string;
   resolve(msg: Msg): void;
   reject(error: unknown): void;
-  timer: NodeJS.Timeout;
+  /** Ends the timer and the listening to the caller's signal. */
+  release(): void;
 }
 
 const NO_RESPONDERS = 503;
@@ -41,14 +42,15 @@ export class Replies {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const token = (this.next++).toString(36);
-      const fail = (error: unknown): void => {
-        if (!this.waiting.delete(token)) return;
-        clearTimeout(timer);
-        reject(error);
-      };
+      const fail = (error: unknown): void => this.take(token)?.reject(error);
+      const onAbort = (): void => fail(signal?.reason);
       const timer = setTimeout(() => fail(fault("bus.timeout", { subject, timeoutMs })), timeoutMs);
-      this.waiting.set(token, { subject, resolve, reject, timer });
-      if (signal) this.followSignal(token, signal, fail);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      const release = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      this.waiting.set(token, { subject, resolve, reject, release });
       try {
         options.reply = this.prefix + token;
         this.link.nc.publish(subject, payload, options);
@@ -58,34 +60,26 @@ export class Replies {
     });
   }
 
-  private followSignal(token: string, signal: AbortSignal, fail: (error: unknown) => void): void {
+  /** Whoever takes a request settles it: answer, deadline, signal or lost connection, the first one wins. */
+  private take(token: string): Waiting | undefined {
     const waiting = this.waiting.get(token);
-    if (!waiting) return;
-    const onAbort = (): void => fail(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const { resolve, reject } = waiting;
-    waiting.resolve = (msg) => (signal.removeEventListener("abort", onAbort), resolve(msg));
-    waiting.reject = (error) => (signal.removeEventListener("abort", onAbort), reject(error));
+    this.waiting.delete(token);
+    waiting?.release();
+    return waiting;
   }
 
   private receive(error: Error | null, msg: Msg): void {
-    if (error) return this.link.logger.error({ err: error }, "the reply inbox failed");
-    const token = msg.subject.slice(this.prefix.length);
-    const waiting = this.waiting.get(token);
-    // An answer that came after its deadline.
-    if (!waiting) return;
-    this.waiting.delete(token);
-    clearTimeout(waiting.timer);
-    if (msg.data.length === 0 && msg.headers?.code === NO_RESPONDERS) waiting.reject(unavailable(`nobody serves ${waiting.subject}`));
-    else waiting.resolve(msg);
+    if (error) {
+      this.link.logger.error({ err: error }, "the reply inbox failed");
+      return;
+    }
+    // Undefined: the answer came after its deadline.
+    const waiting = this.take(msg.subject.slice(this.prefix.length));
+    if (msg.data.length === 0 && msg.headers?.code === NO_RESPONDERS) waiting?.reject(unavailable(`nobody serves ${waiting.subject}`));
+    else waiting?.resolve(msg);
   }
 
   private failAll(matches: (waiting: Waiting) => boolean, error: unknown): void {
-    for (const [token, waiting] of this.waiting) {
-      if (!matches(waiting)) continue;
-      this.waiting.delete(token);
-      clearTimeout(waiting.timer);
-      waiting.reject(error);
-    }
+    for (const [token, waiting] of this.waiting) if (matches(waiting)) this.take(token)?.reject(error);
   }
 }

@@ -32,11 +32,14 @@ export function serve<R extends Rpc>(link: Link, rpc: R, handler: Handler<R>, op
   const concurrencyMax = options.concurrencyMax ?? CONCURRENCY_MAX_DEFAULT;
   const active = new Set<Promise<void>>();
   const receive = (error: Error | null, msg: Msg): void => {
-    if (error) return link.logger.error({ err: error, subject: rpc.subject }, "cannot serve this subject");
-    if (active.size >= concurrencyMax)
-      return respond(link, msg, unavailable(`${rpc.subject} is at its limit of ${concurrencyMax} at once`));
-    const answered = answer(link, rpc, handler, msg).finally(() => active.delete(answered));
-    active.add(answered);
+    if (error) {
+      link.logger.error({ err: error, subject: rpc.subject }, "cannot serve this subject");
+    } else if (active.size >= concurrencyMax) {
+      respond(link, msg, unavailable(`${rpc.subject} is at its limit of ${concurrencyMax} at once`));
+    } else {
+      const answered = answer(link, rpc, handler, msg).finally(() => active.delete(answered));
+      active.add(answered);
+    }
   };
   // A node serves its own subject alone; a service shares its subjects among its processes.
   const queue = rpc.subject.startsWith("rpc.node.") ? {} : { queue: rpc.owner };

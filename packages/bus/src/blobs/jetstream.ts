@@ -25,6 +25,11 @@ export function jetstreamBlobs(link: Link): BlobStore {
     opened ??= new Objm(link.js).create(BLOBS_BUCKET, { storage: StorageType.File });
     return opened;
   };
+  // The bucket is made first: a server that has no such stream leaves a direct read without an answer.
+  const find = async (name: string): Promise<Info | null> => {
+    await store();
+    return readInfo(link, name);
+  };
   const attempt = async <R>(operation: () => Promise<R>): Promise<R> => {
     link.assertConnected();
     try {
@@ -44,13 +49,13 @@ export function jetstreamBlobs(link: Link): BlobStore {
       }),
     get: (name) =>
       attempt(async () => {
-        const info = await readInfo(link, name);
+        const info = await find(name);
         return info === null ? null : Readable.from(readChunks(link, name, info), { objectMode: false });
       }),
-    has: (name) => attempt(async () => (await readInfo(link, name)) !== null),
+    has: (name) => attempt(async () => (await find(name)) !== null),
     delete: (name) =>
       attempt(async () => {
-        if ((await readInfo(link, name)) !== null) await (await store()).delete(name);
+        if ((await find(name)) !== null) await (await store()).delete(name);
       }),
   };
 }

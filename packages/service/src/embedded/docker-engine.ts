@@ -3,9 +3,8 @@ import { mkdir, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { type Clock, type Logger, systemClock } from "@banyan/kernel";
-import { findBinary } from "./find-binary.ts";
-import { spawnDetached, tail } from "./nats-server.ts";
-import { endProcess, isAlive, readLivingNote, removeNote, waitUntilReady, writeNote } from "./process-file.ts";
+import { endProcess, readLivingNote, removeNote } from "./process-note.ts";
+import { spawnServer } from "./spawn-server.ts";
 
 const READY_MS = 60_000;
 const STOP_MS = 30_000;
@@ -39,7 +38,6 @@ export async function startDockerEngine(options: StartDockerOptions): Promise<Em
   const runDir = join(RUN_ROOT, createHash("sha256").update(dataDir).digest("hex").slice(0, 12));
   const socketPath = join(runDir, "docker.sock");
   const notePath = join(dataDir, "dockerd.pid.json");
-  const logPath = join(dataDir, "dockerd.log");
 
   const running = await readLivingNote(notePath);
   if (running && (await answers(socketPath))) {
@@ -48,19 +46,20 @@ export async function startDockerEngine(options: StartDockerOptions): Promise<Em
   }
   if (running) await endProcess(running, "SIGTERM", STOP_MS, clock);
 
-  const binary = await findBinary("dockerd");
-  if (binary === null) throw new Error("The Docker Engine is not installed: `apt install docker.io`, or set DOCKER_HOST to one that runs.");
   await mkdir(runDir, { recursive: true, mode: 0o711 });
   // A pid file of a killed engine may name a living process of somebody else; then dockerd refuses to start.
   await rm(join(runDir, "docker.pid"), { force: true });
-  const child = spawnDetached(binary, dockerdArgs(join(dataDir, "root"), runDir, socketPath), logPath);
-  if (child.pid === undefined) throw new Error(`${binary} could not be started`);
-  await writeNote(notePath, child.pid, 0);
-  const note = await readLivingNote(notePath);
-  if (note === null) throw new Error(`dockerd ended at once:\n${await tail(logPath)}`);
-  await waitUntilReady("The Docker Engine", READY_MS, clock, async () => {
-    if (!(await isAlive(note))) throw new Error(`dockerd ended while it started:\n${await tail(logPath)}`);
-    return answers(socketPath);
+  const note = await spawnServer({
+    binary: "dockerd",
+    args: dockerdArgs(join(dataDir, "root"), runDir, socketPath),
+    identity: {},
+    logPath: join(dataDir, "dockerd.log"),
+    notePath,
+    port: 0,
+    absent: "The Docker Engine is not installed: `apt install docker.io`, or set DOCKER_HOST to one that runs.",
+    readyMs: READY_MS,
+    isReady: () => answers(socketPath),
+    clock,
   });
   return { host: `unix://${socketPath}`, pid: note.pid, adopted: false, stop: () => stop(note.pid) };
 

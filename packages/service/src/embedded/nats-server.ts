@@ -1,16 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Clock, type Logger, systemClock } from "@banyan/kernel";
-import { findBinary } from "./find-binary.ts";
 import { freePort } from "./free-port.ts";
-import { endProcess, isAlive, type ProcessNote, readLivingNote, removeNote, waitUntilReady, writeNote } from "./process-file.ts";
+import { endProcess, type ProcessNote, readLivingNote, removeNote } from "./process-note.ts";
+import { spawnServer } from "./spawn-server.ts";
 
 const READY_MS = 10_000;
 const STOP_MS = 10_000;
-const LOG_TAIL_CHARACTERS = 2_000;
+const ABSENT = "nats-server is not installed: `apt install nats-server`, or set NATS_URL to one that runs.";
 
 export interface EmbeddedServer {
   readonly url: string;
@@ -22,50 +20,53 @@ export interface EmbeddedServer {
   stop(): Promise<void>;
 }
 
-export interface StartNatsOptions {
-  /** Holds the store, the configuration, the log and the note of the running process. */
+export interface StartServerOptions {
+  /** Holds the server's data, its configuration and log, and the note of the running process. */
   dataDir: string;
-  /** Default: any free one, kept for the next start. */
+  /** Default: any free one. */
   port?: number;
-  /** More of nats-server's configuration: users and permissions. */
-  config?: string;
-  /** What clients must show; part of the url. */
-  token?: string;
   logger: Logger;
   clock?: Clock;
 }
 
+export interface StartNatsOptions extends StartServerOptions {
+  /** What clients must show; part of the url. */
+  token?: string;
+  /** More of nats-server's configuration: users and permissions. */
+  config?: string;
+}
+
 /** A real nats-server with JetStream, as a child process with its own data directory. */
 export async function startNatsServer(options: StartNatsOptions): Promise<EmbeddedServer> {
-  const clock = options.clock ?? systemClock;
-  const { dataDir } = options;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const { dataDir, logger, token, clock = systemClock } = options;
   const notePath = join(dataDir, "nats.pid.json");
-  const running = await readLivingNote(notePath);
-  const isWanted = running !== null && (options.port === undefined || options.port === running.port) && (await answers(running.port));
-  if (running && isWanted) {
-    options.logger.info({ pid: running.pid, port: running.port }, "found the NATS server of an earlier run");
-    return server(running, notePath, options.token, true, clock);
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const found = await readLivingNote(notePath);
+  if (found !== null) {
+    const isWanted = (options.port ?? found.port) === found.port && (await isTaken(found.port));
+    if (isWanted) {
+      logger.info({ pid: found.pid, port: found.port }, "found the NATS server of an earlier run");
+      return natsServer(found, notePath, token, true, clock);
+    }
+    await endProcess(found, "SIGTERM", STOP_MS, clock);
   }
-  if (running) await endProcess(running, "SIGTERM", STOP_MS, clock);
-
-  const binary = await findBinary("nats-server");
-  if (binary === null) throw new Error("nats-server is not installed: `apt install nats-server`, or set NATS_URL to one that runs.");
   const port = options.port ?? (await freePort());
-  if (await answers(port)) throw new Error(`port ${port} is taken: NATS cannot listen there. Stop what uses it, or choose another port.`);
+  if (await isTaken(port)) throw new Error(`Port ${port} is taken, NATS cannot listen there: stop what uses it, or choose another port.`);
   const configPath = join(dataDir, "nats.conf");
   await writeFile(configPath, natsConfig(port, options), { mode: 0o600 });
-  const logPath = join(dataDir, "nats.log");
-  const child = spawnDetached(binary, ["-c", configPath], logPath);
-  if (child.pid === undefined) throw new Error(`${binary} could not be started`);
-  await writeNote(notePath, child.pid, port);
-  const note = await readLivingNote(notePath);
-  if (note === null) throw new Error(`nats-server ended at once:\n${await tail(logPath)}`);
-  await waitUntilReady("nats-server", READY_MS, clock, async () => {
-    if (!(await isAlive(note))) throw new Error(`nats-server ended while it started:\n${await tail(logPath)}`);
-    return answers(port);
+  const note = await spawnServer({
+    binary: "nats-server",
+    args: ["-c", configPath],
+    identity: {},
+    logPath: join(dataDir, "nats.log"),
+    notePath,
+    port,
+    absent: ABSENT,
+    readyMs: READY_MS,
+    isReady: () => isTaken(port),
+    clock,
   });
-  return server(note, notePath, options.token, false, clock);
+  return natsServer(note, notePath, token, false, clock);
 }
 
 function natsConfig(port: number, { dataDir, token, config = "" }: StartNatsOptions): string {
@@ -80,29 +81,8 @@ function natsConfig(port: number, { dataDir, token, config = "" }: StartNatsOpti
   return `${lines.join("\n")}\n`;
 }
 
-/** Its own session: a Ctrl-C at the terminal reaches us alone, and we end it in order. */
-export function spawnDetached(
-  binary: string,
-  args: string[],
-  logPath: string,
-  identity: { uid?: number; gid?: number } = {},
-): ChildProcess {
-  const log = openSync(logPath, "a", 0o640);
-  try {
-    const child = spawn(binary, args, { stdio: ["ignore", log, log], detached: true, cwd: "/", ...identity });
-    child.unref();
-    // Without a listener a failed spawn would end the process; the missing pid says it too.
-    child.on("error", () => {});
-    return child;
-  } finally {
-    closeSync(log);
-  }
-}
-
-export const tail = async (path: string): Promise<string> => (await readFile(path, "utf8").catch(() => "")).slice(-LOG_TAIL_CHARACTERS);
-
-/** Whether something greets on this port. */
-function answers(port: number): Promise<boolean> {
+/** Whether something listens on this port. */
+function isTaken(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: "127.0.0.1" });
     const end = (answer: boolean): void => {
@@ -114,9 +94,10 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-function server(note: ProcessNote, notePath: string, token: string | undefined, adopted: boolean, clock: Clock): EmbeddedServer {
+function natsServer(note: ProcessNote, notePath: string, token: string | undefined, adopted: boolean, clock: Clock): EmbeddedServer {
+  const credentials = token === undefined ? "" : `${encodeURIComponent(token)}@`;
   return {
-    url: `nats://${token === undefined ? "" : `${encodeURIComponent(token)}@`}127.0.0.1:${note.port}`,
+    url: `nats://${credentials}127.0.0.1:${note.port}`,
     port: note.port,
     pid: note.pid,
     adopted,

@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Clock, messageOf, systemClock } from "@banyan/kernel";
-import { findBinary, postgresDirectories } from "./find-binary.ts";
 import { freePort } from "./free-port.ts";
-import { type EmbeddedServer, type StartNatsOptions, spawnDetached, tail } from "./nats-server.ts";
-import { endProcess, isAlive, isErrno, type ProcessNote, readLivingNote, removeNote, waitUntilReady, writeNote } from "./process-file.ts";
+import type { EmbeddedServer, StartServerOptions } from "./nats-server.ts";
+import { endProcess, isErrno, type ProcessNote, readLivingNote, removeNote } from "./process-note.ts";
+import { type Identity, spawnServer } from "./spawn-server.ts";
 
 const run = promisify(execFile);
 const INITDB_MS = 120_000;
@@ -15,48 +15,60 @@ const READY_MS = 60_000;
 const STOP_MS = 20_000;
 const USER = "banyan";
 const DATABASE = "postgres";
-const CLUSTER = "cluster";
+const DEBIAN_ROOT = "/usr/lib/postgresql";
+const ABSENT = "Postgres is not installed: `apt install postgresql`, or set DATABASE_URL to one that runs.";
 
-interface Identity {
-  uid?: number;
-  gid?: number;
-}
-
-export interface StartPostgresOptions extends Omit<StartNatsOptions, "config"> {
+export interface StartPostgresOptions extends StartServerOptions {
   /** False: a crash of the machine may lose the database. For tests. Default true. */
   durable?: boolean;
 }
 
 /** A real Postgres as a child process with its own data directory, on 127.0.0.1 only. */
 export async function startPostgresServer(options: StartPostgresOptions): Promise<EmbeddedServer> {
-  const clock = options.clock ?? systemClock;
-  const notePath = join(options.dataDir, "postgres.pid.json");
-  const running = await readLivingNote(notePath);
-  const isWanted =
-    running !== null && (options.port === undefined || options.port === running.port) && (await isReady(options.dataDir, running.pid));
-  if (running && isWanted) {
-    options.logger.info({ pid: running.pid, port: running.port }, "found the Postgres of an earlier run");
-    return server(options.dataDir, running, notePath, true, clock);
+  const { dataDir, logger, clock = systemClock } = options;
+  const notePath = join(dataDir, "postgres.pid.json");
+  const found = await readLivingNote(notePath);
+  if (found !== null) {
+    const isWanted = (options.port ?? found.port) === found.port && (await isReady(dataDir, found.pid));
+    if (isWanted) {
+      logger.info({ pid: found.pid, port: found.port }, "found the Postgres of an earlier run");
+      return postgresServer(dataDir, found, notePath, true, clock);
+    }
+    await endProcess(found, "SIGINT", STOP_MS, clock);
   }
-  if (running) await endProcess(running, "SIGINT", STOP_MS, clock);
-
-  const directories = await postgresDirectories();
-  const postgres = await findBinary("postgres", directories);
-  if (postgres === null) throw new Error("Postgres is not installed: `apt install postgresql`, or set DATABASE_URL to one that runs.");
-  const identity = await postgresIdentity();
-  const cluster = await prepareCluster(options, dirname(postgres), identity);
+  const binary = await findBinaries();
+  const identity = await findIdentity();
+  await prepareCluster(options, binary("initdb"), identity);
   const port = options.port ?? (await freePort());
-  const logPath = join(options.dataDir, "postgres.log");
-  const child = spawnDetached(postgres, ["-D", cluster, ...settings(port, options.durable ?? true)], logPath, identity);
-  if (child.pid === undefined) throw new Error(`${postgres} could not be started`);
-  await writeNote(notePath, child.pid, port);
-  const note = await readLivingNote(notePath);
-  if (note === null) throw new Error(`Postgres ended at once:\n${await tail(logPath)}`);
-  await waitUntilReady("Postgres", READY_MS, clock, async () => {
-    if (!(await isAlive(note))) throw new Error(`Postgres ended while it started:\n${await tail(logPath)}`);
-    return isReady(options.dataDir, note.pid);
+  const note = await spawnServer({
+    binary: binary("postgres"),
+    args: ["-D", clusterOf(dataDir), ...settings(port, options.durable ?? true)],
+    identity,
+    logPath: join(dataDir, "postgres.log"),
+    notePath,
+    port,
+    absent: ABSENT,
+    readyMs: READY_MS,
+    isReady: (pid) => isReady(dataDir, pid),
+    clock,
   });
-  return server(options.dataDir, note, notePath, false, clock);
+  return postgresServer(dataDir, note, notePath, false, clock);
+}
+
+const clusterOf = (dataDir: string): string => join(dataDir, "cluster");
+const passwordOf = (dataDir: string): string => join(dataDir, "password");
+
+/** Debian keeps each version in a folder of its own and off PATH: the newest of them, else what PATH has. */
+async function findBinaries(): Promise<(name: string) => string> {
+  const versions = await readdir(DEBIAN_ROOT).catch((error: unknown) => {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  });
+  const newest = versions
+    .map(Number)
+    .filter(Number.isInteger)
+    .sort((a, b) => b - a)[0];
+  return (name) => (newest === undefined ? name : join(DEBIAN_ROOT, String(newest), "bin", name));
 }
 
 function settings(port: number, durable: boolean): string[] {
@@ -72,7 +84,7 @@ function settings(port: number, durable: boolean): string[] {
 }
 
 /** Postgres refuses to run as root: then it runs as the user its package made. */
-async function postgresIdentity(): Promise<Identity> {
+async function findIdentity(): Promise<Identity> {
   if (process.getuid?.() !== 0) return {};
   const ids = await Promise.all(["-u", "-g"].map((flag) => run("id", [flag, "postgres"]))).catch((cause: unknown) => {
     throw new Error("Postgres cannot run as root and there is no user `postgres`: `useradd --system postgres`, or set DATABASE_URL.", {
@@ -83,54 +95,71 @@ async function postgresIdentity(): Promise<Identity> {
   return uid === undefined || gid === undefined ? {} : { uid, gid };
 }
 
-/** The cluster directory, made by initdb at the first start: under another name first, so that a half-made one is never taken for whole. */
-async function prepareCluster(options: StartPostgresOptions, binDir: string, identity: Identity): Promise<string> {
-  const { dataDir } = options;
-  const cluster = join(dataDir, CLUSTER);
+/** The cluster is made by initdb at the first start: under another name first, so that a half-made one is never taken for whole. */
+async function prepareCluster({ dataDir, logger }: StartPostgresOptions, initdb: string, identity: Identity): Promise<void> {
+  const cluster = clusterOf(dataDir);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const { uid, gid } = identity;
-  if (uid !== undefined && gid !== undefined) await chown(dataDir, uid, gid);
-  if (await stat(cluster).catch(() => null)) return cluster;
-  options.logger.info({ cluster }, "making the Postgres cluster");
+  await own(dataDir, identity);
+  if (await exists(cluster)) return;
+  logger.info({ cluster }, "making the Postgres cluster");
+  await ensurePassword(dataDir, identity);
   const unfinished = `${cluster}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
-  const passwordPath = await ensurePassword(dataDir, identity);
   const args = [
     "-D",
     unfinished,
     "-U",
     USER,
     "--auth=scram-sha-256",
-    `--pwfile=${passwordPath}`,
+    `--pwfile=${passwordOf(dataDir)}`,
     "--encoding=UTF8",
     "--locale=C.UTF-8",
-    "--no-sync",
   ];
-  await run(join(binDir, "initdb"), args, { ...identity, cwd: "/", timeout: INITDB_MS }).catch((cause: unknown) => {
-    throw new Error(`initdb failed in ${cluster}: ${messageOf(cause)}`, { cause });
+  await run(initdb, args, { ...identity, cwd: "/", timeout: INITDB_MS }).catch((cause: unknown) => {
+    if (isErrno(cause, "ENOENT")) throw new Error(ABSENT, { cause });
+    throw new Error(`initdb failed in ${dataDir}, which user ${identity.uid ?? "we"} must be able to reach: ${messageOf(cause)}`, {
+      cause,
+    });
   });
   await rename(unfinished, cluster);
-  return cluster;
-}
-
-/** As pg_ctl asks: the first line of the server's own note is its pid, the last one says how far it has come. */
-async function isReady(dataDir: string, pid: number): Promise<boolean> {
-  const lines = (await readFile(join(dataDir, CLUSTER, "postmaster.pid"), "utf8").catch(() => "")).split("\n");
-  return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
 }
 
 /** Made once, for the one who can read this directory: other users of the machine reach 127.0.0.1 too. */
-async function ensurePassword(dataDir: string, { uid, gid }: Identity): Promise<string> {
-  const path = join(dataDir, "password");
-  await writeFile(path, randomBytes(24).toString("base64url"), { mode: 0o600, flag: "wx" }).catch((error: unknown) => {
-    if (!isErrno(error, "EEXIST")) throw error;
-  });
-  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
-  return path;
+async function ensurePassword(dataDir: string, identity: Identity): Promise<void> {
+  if (await exists(passwordOf(dataDir))) return;
+  await writeFile(passwordOf(dataDir), randomBytes(24).toString("base64url"), { mode: 0o600 });
+  await own(passwordOf(dataDir), identity);
 }
 
-async function server(dataDir: string, note: ProcessNote, notePath: string, adopted: boolean, clock: Clock): Promise<EmbeddedServer> {
-  const password = await readFile(join(dataDir, "password"), "utf8");
+async function own(path: string, { uid, gid }: Identity): Promise<void> {
+  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (isErrno(error, "ENOENT")) return false;
+      throw error;
+    },
+  );
+
+/** As pg_ctl asks: the first line of the server's own note is its pid, the eighth says how far it has come. */
+async function isReady(dataDir: string, pid: number): Promise<boolean> {
+  const path = join(clusterOf(dataDir), "postmaster.pid");
+  if (!(await exists(path))) return false;
+  const lines = (await readFile(path, "utf8")).split("\n");
+  return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
+}
+
+async function postgresServer(
+  dataDir: string,
+  note: ProcessNote,
+  notePath: string,
+  adopted: boolean,
+  clock: Clock,
+): Promise<EmbeddedServer> {
+  const password = await readFile(passwordOf(dataDir), "utf8");
   return {
     url: `postgres://${USER}:${password}@127.0.0.1:${note.port}/${DATABASE}`,
     port: note.port,

@@ -11,10 +11,13 @@ export interface ProcessNote {
   port: number;
 }
 
-export async function writeNote(path: string, pid: number, port: number): Promise<void> {
+/** Null: the process has ended already. */
+export async function writeNote(path: string, pid: number, port: number): Promise<ProcessNote | null> {
   const startTicks = await readStartTicks(pid);
-  if (startTicks === null) throw new Error(`process ${pid} ended at once`);
-  await writeFile(path, `${JSON.stringify({ pid, startTicks, port } satisfies ProcessNote)}\n`);
+  if (startTicks === null) return null;
+  const note: ProcessNote = { pid, startTicks, port };
+  await writeFile(path, `${JSON.stringify(note)}\n`);
+  return note;
 }
 
 /** The noted process, if it still runs. */
@@ -68,14 +71,5 @@ function send(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch (error) {
     if (!isAbsent(error)) throw new Error(`cannot signal process ${pid}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** Polls until `check` holds; a child that ends before that, or a passed deadline, is an error. */
-export async function waitUntilReady(what: string, deadlineMs: number, clock: Clock, check: () => Promise<boolean>): Promise<void> {
-  const endsAt = clock.monotonicMs() + deadlineMs;
-  while (!(await check())) {
-    if (clock.monotonicMs() > endsAt) throw new Error(`${what} was not ready within ${deadlineMs} ms`);
-    await clock.sleep(POLL_MS);
   }
 }
