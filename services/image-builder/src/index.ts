@@ -1,1 +1,6 @@
-export {};
+export { openDocker } from "./build/docker.ts";
+export { LayerCache } from "./build/layer-cache.ts";
+export { makeLayer } from "./build/make-layer.ts";
+export { type Config, readConfig } from "./config.ts";
+export { defaultRecipe, recipeKey } from "./domain/recipe.ts";
+export { imageBuilder } from "./service.ts";
