@@ -1,39 +1,62 @@
-import { Quota } from "@banyan/contracts";
+import type { Quota } from "@banyan/contracts";
+import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
 import { z } from "zod";
 
-/** What an organisation may hold unless an admin says otherwise. */
-const QUOTA_DEFAULT: Quota = { sandboxes: 1_000, cpu: 1_000, memoryMb: 1024 * 1024 };
-
-export const Config = z.object({
-  natsUrl: z.string().min(1),
-  databaseUrl: z.string().min(1),
-  databaseSchema: z.string().default("gateway"),
+export interface Config {
+  natsUrl: string;
+  databaseUrl: string;
+  databaseSchema: string;
   /** Shared with the nodes; signs links too. */
-  clusterToken: z.string().min(16),
-  httpHost: z.string().default("127.0.0.1"),
+  clusterToken: string;
+  httpHost: string;
   /** 0: any free one. */
-  httpPort: z.coerce.number().int().min(0).max(65_535).default(7070),
+  httpPort: number;
   /** How clients reach this API; null: by the address it listens on. */
-  publicUrl: z
-    .url({ protocol: /^https?$/ })
-    .transform((url) => url.replace(/\/+$/, ""))
-    .nullable()
-    .default(null),
+  publicUrl: string | null;
   /** This admin key of the organisation `default` exists after the start. */
-  bootstrapKey: z.string().min(16).max(256).regex(/^[\x21-\x7e]+$/, "printable characters without spaces").nullable().default(null),
-  defaultQuota: Quota.default(QUOTA_DEFAULT),
+  bootstrapKey: string | null;
+  /** What an organisation may hold unless an admin says otherwise. */
+  defaultQuota: Quota;
+}
+
+export const CONFIG_DEFAULTS = {
+  databaseSchema: "gateway",
+  httpHost: "127.0.0.1",
+  httpPort: 7070,
+  publicUrl: null,
+  bootstrapKey: null,
+  defaultQuota: { sandboxes: 1_000, cpu: 1_000, memoryMb: 1024 * 1024 },
+} satisfies Partial<Config>;
+
+const HEALTH_PORT = 7071;
+
+const Environment = z.object({
+  NATS_URL: z.string(),
+  DATABASE_URL: z.string(),
+  BANYAN_CLUSTER_TOKEN: z.string().min(16),
+  BANYAN_HTTP_HOST: z.string().default(CONFIG_DEFAULTS.httpHost),
+  BANYAN_HTTP_PORT: z.coerce.number().int().min(0).max(65_535).default(CONFIG_DEFAULTS.httpPort),
+  BANYAN_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  BANYAN_BOOTSTRAP_KEY: z
+    .string()
+    .min(16)
+    .max(256)
+    .regex(/^[\x21-\x7e]+$/, "printable characters without spaces")
+    .optional(),
 });
-export type Config = z.infer<typeof Config>;
 
 /** The only place of this service that reads the environment. */
-export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  return Config.parse({
-    natsUrl: env.NATS_URL,
-    databaseUrl: env.DATABASE_URL,
-    clusterToken: env.BANYAN_CLUSTER_TOKEN,
-    httpHost: env.BANYAN_HTTP_HOST,
-    httpPort: env.BANYAN_HTTP_PORT,
-    publicUrl: env.BANYAN_PUBLIC_URL,
-    bootstrapKey: env.BANYAN_BOOTSTRAP_KEY,
-  });
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config & BaseConfig {
+  const read = readEnvironment(Environment, env);
+  return {
+    ...CONFIG_DEFAULTS,
+    ...readBaseConfig(env, { healthPort: HEALTH_PORT }),
+    natsUrl: read.NATS_URL,
+    databaseUrl: read.DATABASE_URL,
+    clusterToken: read.BANYAN_CLUSTER_TOKEN,
+    httpHost: read.BANYAN_HTTP_HOST,
+    httpPort: read.BANYAN_HTTP_PORT,
+    publicUrl: read.BANYAN_PUBLIC_URL ?? null,
+    bootstrapKey: read.BANYAN_BOOTSTRAP_KEY ?? null,
+  };
 }

@@ -1,4 +1,5 @@
 import { fault } from "@banyan/contracts";
+import type { Histogram } from "@banyan/telemetry";
 import { Hono } from "hono";
 import type { ForwardDeps } from "../forward/index.ts";
 import { forwardRoutes, previewMiddleware } from "../forward/index.ts";
@@ -11,7 +12,7 @@ import { imageRoutes } from "./images.ts";
 import { keyRoutes } from "./keys.ts";
 import { honoPath, mount } from "./mount.ts";
 import { nodeRoutes } from "./nodes.ts";
-import { type HttpMetrics, observe } from "./observe.ts";
+import { observe } from "./observe.ts";
 import { organisationRoutes } from "./organisations.ts";
 import { asAppError, logLevelOf, problemReply } from "./problems.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
@@ -22,12 +23,12 @@ export const controlRoutes = [...sandboxRoutes, ...usageRoutes, ...imageRoutes, 
 export interface AppDeps {
   gateway: Gateway;
   forward: ForwardDeps;
-  metrics: HttpMetrics;
+  requests: Histogram;
   publicUrl: string;
 }
 
 /** The whole HTTP face, in the order a request meets it. */
-export function createApp({ gateway, forward, metrics, publicUrl }: AppDeps): Hono<HttpEnv> {
+export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): Hono<HttpEnv> {
   const { logger, clock, authenticator } = gateway;
   const app = new Hono<HttpEnv>();
   app.onError((thrown, c) => {
@@ -40,7 +41,7 @@ export function createApp({ gateway, forward, metrics, publicUrl }: AppDeps): Ho
   });
   app.notFound((c) => problemReply(c, fault("request.not_found", { method: c.req.method, path: c.req.path })));
 
-  app.use(observe({ logger, clock, metrics }));
+  app.use(observe({ logger, clock, requests }));
   app.use(previewMiddleware(forward));
   const documents = mountDocs(app, [...controlRoutes, ...dataPlaneRoutes], publicUrl);
   app.use("/v1/*", authenticate(authenticator));

@@ -6,7 +6,12 @@ export interface Loop {
 }
 
 /** One round after another, with a pause between. A round that fails is logged; the next one repairs. */
-export function every(intervalMs: number, name: string, round: () => Promise<void>, { clock, logger }: { clock: Clock; logger: Logger }): Loop {
+export function every(
+  intervalMs: number,
+  name: string,
+  round: () => Promise<void>,
+  { clock, logger }: { clock: Clock; logger: Logger },
+): Loop {
   const stopping = new AbortController();
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {

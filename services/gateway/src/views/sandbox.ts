@@ -1,4 +1,13 @@
-import { type api, hostnameOf, type InputOf, type Lifetime, type SandboxRecord, type SandboxSpec, type StartTiming, type UpdateSandbox } from "@banyan/contracts";
+import {
+  type api,
+  hostnameOf,
+  type InputOf,
+  type Lifetime,
+  type SandboxRecord,
+  type SandboxSpec,
+  type StartTiming,
+  type UpdateSandbox,
+} from "@banyan/contracts";
 import type { z } from "zod";
 
 const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -1,0 +1,81 @@
+import { type Bus, connectBus } from "@banyan/bus";
+import { type Database, openDatabase } from "@banyan/db";
+import { defineService, type Host, type RunningService } from "@banyan/service";
+import { getRequestListener } from "@hono/node-server";
+import { openAccessNotices } from "./auth/access-notices.ts";
+import { createKeyRing } from "./auth/key-ring.ts";
+import type { Config } from "./config.ts";
+import { attachUpgrades, createNodePools, createRouteMemory, type ForwardDeps } from "./forward/index.ts";
+import { createApp } from "./http/app.ts";
+import type { Gateway } from "./http/gateway.ts";
+import { listen } from "./http/server.ts";
+import { every } from "./loops/every.ts";
+import { NOTE_KEY_USE_EVERY_MS, noteKeyUse } from "./loops/note-key-use.ts";
+import { PURGE_EVERY_MS, purgeOldKeys } from "./loops/purge-idempotency-keys.ts";
+import { ensureBootstrap } from "./store/ensure-bootstrap.ts";
+import { findCaller } from "./store/find-caller.ts";
+import { migrations } from "./store/migrations.ts";
+
+export interface RunningGateway extends RunningService {
+  /** How clients reach it. */
+  readonly url: string;
+}
+
+export const gatewayService = defineService<Config>({ name: "gateway", start: startGateway });
+
+export async function startGateway(config: Config, host: Host): Promise<RunningGateway> {
+  const { logger, clock } = host;
+  const db = await openDatabase({ url: config.databaseUrl, schema: config.databaseSchema, migrations, clock });
+  const bus = await connectBus({ servers: config.natsUrl, name: "gateway", logger, clock }).catch(async (error) => {
+    await db.close();
+    throw error;
+  });
+  try {
+    return await run(config, host, db, bus);
+  } catch (error) {
+    await bus.close();
+    await db.close();
+    throw error;
+  }
+}
+
+async function run(config: Config, { logger, clock, metrics }: Host, db: Database, bus: Bus): Promise<RunningGateway> {
+  const { defaultQuota, clusterToken } = config;
+  await ensureBootstrap(db, { quota: defaultQuota, key: config.bootstrapKey, now: clock.now() });
+  const keyRing = createKeyRing({ find: (hash) => findCaller(db, hash), clock });
+  const access = await openAccessNotices({ bus, keyRing, clock, logger });
+  const routes = createRouteMemory({ bus });
+  const nodes = createNodePools();
+  const http = await listen(config.httpHost, config.httpPort, clock);
+  const publicUrl = (config.publicUrl ?? `http://${config.httpHost}:${http.port}`).replace(/\/+$/, "");
+
+  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, defaultQuota };
+  const forward: ForwardDeps = { authenticator: keyRing, routes, nodes, clusterToken, publicUrl, logger, clock };
+  const requests = metrics.histogram("banyan_http_request_ms", "How long requests took, by method and status.");
+  http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));
+  const endUpgrades = attachUpgrades(http.server, forward);
+  const loops = [
+    every(NOTE_KEY_USE_EVERY_MS, "note-key-use", () => noteKeyUse(db, keyRing, clock), { clock, logger }),
+    every(PURGE_EVERY_MS, "purge-idempotency-keys", () => purgeOldKeys(db, clock), { clock, logger }),
+  ];
+  logger.info({ url: publicUrl }, "the gateway serves");
+  return {
+    url: publicUrl,
+    checks: {
+      database: () => db.ping(),
+      bus: async () => {
+        if (!bus.connected) throw new Error("the connection to NATS is lost");
+      },
+    },
+    async stop() {
+      endUpgrades();
+      await http.stop();
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await noteKeyUse(db, keyRing, clock).catch((err: unknown) => logger.warn({ err }, "the last uses of keys are not noted"));
+      access.stop();
+      await nodes.close();
+      await bus.close();
+      await db.close();
+    },
+  };
+}
