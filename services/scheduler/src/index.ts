@@ -1,1 +1,2 @@
-export {};
+export { type Config, readConfig, SCHEDULING_DEFAULTS } from "./config.ts";
+export { schedulerService } from "./service.ts";

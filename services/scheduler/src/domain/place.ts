@@ -1,0 +1,78 @@
+import type { NodeView, Resources } from "@banyan/contracts";
+
+export type Amounts = NodeView["capacity"];
+
+/** A node as placement sees it. */
+export interface Candidate {
+  nodeId: string;
+  reachable: boolean;
+  state: NodeView["state"];
+  capacity: Amounts;
+  /** With everything promised so far, the starts under way included. */
+  used: Amounts;
+  slotsFree: number;
+  /** Starts that wait for a slot there. */
+  waiting: number;
+}
+
+export type Placement =
+  | { kind: "placed"; nodeId: string; /** Another node has a free slot: better to ask there than to wait here. */ elsewhere: boolean }
+  /** No node of the cluster could ever hold it. */
+  | { kind: "none_fits" }
+  | { kind: "none_available"; retryAfterMs: number };
+
+/** A heartbeat later the view is another one. */
+const RETRY_AFTER_MS = 1_000;
+const RETRY_AFTER_WITHOUT_NODES_MS = 5_000;
+
+export const amountsOf = (resources: Resources): Amounts => ({
+  cpu: resources.cpu,
+  memoryMb: resources.memoryMb,
+  diskMb: resources.diskMb,
+  sandboxes: 1,
+});
+
+/**
+ * Two random nodes and the better of them, not the emptiest of all: the emptiest is the same for everyone who looks at the same moment,
+ * and a view that is a second old then sends them all to one node.
+ */
+export function place(nodes: readonly Candidate[], asked: Amounts, excluded: ReadonlySet<string>, random: () => number): Placement {
+  const able = nodes.filter((node) => isAvailable(node) && !excluded.has(node.nodeId) && fits(node.capacity, node.used, asked));
+  const free = able.filter((node) => node.slotsFree > 0);
+  if (able.length === 0) return refusal(nodes, asked);
+  const chosen = better(free.length > 0 ? free : able, random);
+  return { kind: "placed", nodeId: chosen.nodeId, elsewhere: free.some((node) => node !== chosen) };
+}
+
+const isAvailable = (node: Candidate): boolean => node.reachable && node.state === "ready";
+
+function fits(capacity: Amounts, used: Amounts, asked: Amounts): boolean {
+  return (
+    used.cpu + asked.cpu <= capacity.cpu &&
+    used.memoryMb + asked.memoryMb <= capacity.memoryMb &&
+    used.diskMb + asked.diskMb <= capacity.diskMb &&
+    used.sandboxes + asked.sandboxes <= capacity.sandboxes
+  );
+}
+
+const NOTHING: Amounts = { cpu: 0, memoryMb: 0, diskMb: 0, sandboxes: 0 };
+
+function refusal(nodes: readonly Candidate[], asked: Amounts): Placement {
+  if (nodes.length === 0) return { kind: "none_available", retryAfterMs: RETRY_AFTER_WITHOUT_NODES_MS };
+  if (!nodes.some((node) => fits(node.capacity, NOTHING, asked))) return { kind: "none_fits" };
+  return { kind: "none_available", retryAfterMs: nodes.some(isAvailable) ? RETRY_AFTER_MS : RETRY_AFTER_WITHOUT_NODES_MS };
+}
+
+function better(nodes: readonly Candidate[], random: () => number): Candidate {
+  const first = Math.floor(random() * nodes.length);
+  // The second is drawn from the others, so that two nodes are always two.
+  const second = nodes.length === 1 ? first : (first + 1 + Math.floor(random() * (nodes.length - 1))) % nodes.length;
+  const [a, b] = [nodes[first], nodes[second]];
+  if (a === undefined || b === undefined) throw new RangeError("random() must be below 1");
+  return room(a) >= room(b) ? a : b;
+}
+
+/** Free slots count first; where there are none, the shorter queue; then the emptier memory. */
+function room(node: Candidate): number {
+  return node.slotsFree - node.waiting + (1 - node.used.memoryMb / Math.max(1, node.capacity.memoryMb));
+}

@@ -1,0 +1,51 @@
+import type { ImageConfig, LayerRef, SandboxRecord, StartOrder, StartPath, StartTiming } from "@banyan/contracts";
+
+/** The image as it was when the sandbox was created: its name may mean another one later, the upper fits only this. */
+export interface Stack {
+  imageId: string;
+  /** Bottom first. */
+  layers: LayerRef[];
+  config: ImageConfig;
+}
+
+/** How the last start went. Kept, so that a repeated create is answered like the first. */
+export interface Launch {
+  path: StartPath;
+  timing: StartTiming;
+}
+
+/** The whole row: what others may know, and what only the scheduler needs. */
+export interface Sandbox extends SandboxRecord {
+  stack: Stack;
+  launch: Launch | null;
+  /** In an unfinished state: when the loops look after it. Null in every other. */
+  deadlineAt: number | null;
+  updatedAt: number;
+}
+
+export function recordOf(sandbox: Sandbox): SandboxRecord {
+  const { stack: _stack, launch: _launch, deadlineAt: _deadlineAt, updatedAt: _updatedAt, ...record } = sandbox;
+  return record;
+}
+
+/** What a node is told to run. `epoch` and the wait are the start's own. */
+export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
+  const { id, orgId, epoch, spec, stack } = sandbox;
+  return {
+    sandboxId: id,
+    orgId,
+    epoch,
+    fresh: epoch === FIRST_EPOCH,
+    layers: stack.layers,
+    env: { ...stack.config.env, ...spec.env },
+    workdir: spec.workdir ?? stack.config.workdir,
+    user: spec.user ?? stack.config.user,
+    hostname: spec.hostname ?? spec.name ?? id.replace("_", "-"),
+    resources: spec.resources,
+    network: spec.network,
+    deadlineMs: Math.max(0, Math.floor(slotWaitMs)),
+  };
+}
+
+/** A sandbox with this epoch has never been stopped: its disk is made by its start. */
+export const FIRST_EPOCH = 1;

@@ -1,0 +1,10 @@
+export { createSandbox } from "./create-sandbox.ts";
+export { deleteSandbox } from "./delete-sandbox.ts";
+export { getSandbox } from "./get-sandbox.ts";
+export { getUsage } from "./get-usage.ts";
+export { listNodes } from "./list-nodes.ts";
+export { listSandboxes } from "./list-sandboxes.ts";
+export { routeSandbox } from "./route-sandbox.ts";
+export { startSandbox } from "./start-sandbox.ts";
+export { stopSandbox } from "./stop-sandbox.ts";
+export { updateSandbox } from "./update-sandbox.ts";

@@ -1,0 +1,119 @@
+import { fault, isFault, type NodeStart, type OutputOf } from "@banyan/contracts";
+import type { AppError } from "@banyan/kernel";
+import type { Context } from "./context.ts";
+import { move } from "./domain/decide.ts";
+import { amountsOf, place, type Placement } from "./domain/place.ts";
+import type { Launch, Sandbox } from "./domain/sandbox.ts";
+import { nodeOf, startOn } from "./node-calls.ts";
+
+/** Nodes that are asked for one start. */
+const START_ATTEMPTS_MAX = 4;
+const RETRY_AFTER_MS = 1_000;
+
+type Refusal = Extract<OutputOf<typeof NodeStart>, { kind: "refused" }>;
+
+/** A start under way. `launch` keeps `sandbox` and `written` up to date, so that whoever ends it early knows how far it came. */
+export interface Flight {
+  sandbox: Sandbox;
+  /** The write of the row as it is now; moves to another node are written behind it. */
+  written: Promise<void>;
+  /** Monotonic. */
+  readonly slotWaitEndsMs: number;
+  readonly beganMs: number;
+  /** Another node could be asked at once. */
+  elsewhere: boolean;
+  /** A sandbox that has a disk can start only where that is. */
+  readonly bound: boolean;
+  readonly signal: AbortSignal;
+}
+
+export type Launched =
+  | { kind: "started"; launch: Launch }
+  | { kind: "failed"; error: AppError; refusal: Refusal | null; /** No node can have it. */ certain: boolean };
+
+/** Has the sandbox started by its node, or by another that has room: every node refuses for itself, so the view may be wrong. */
+export async function launch(ctx: Context, flight: Flight): Promise<Launched> {
+  const excluded = new Set<string>();
+  const full = new Set<string>();
+  let certain = true;
+  for (let attempt = 1; ; attempt++) {
+    const placedMs = ctx.clock.monotonicMs();
+    const remainingMs = Math.max(0, flight.slotWaitEndsMs - placedMs);
+    const last = attempt === START_ATTEMPTS_MAX;
+    const tried = await attemptOn(ctx, flight.sandbox, flight.elsewhere && !last ? 0 : remainingMs, flight.signal);
+    const nowMs = ctx.clock.monotonicMs();
+    if (tried.kind === "started") {
+      const timing = { ...tried.answer.timing, placeMs: placedMs - flight.beganMs, totalMs: nowMs - flight.beganMs };
+      return { kind: "started", launch: { path: tried.answer.path, timing } };
+    }
+    certain &&= tried.certain;
+    const failed: Launched = { kind: "failed", error: tried.error, refusal: tried.refusal, certain };
+    if (last || flight.bound || flight.slotWaitEndsMs <= nowMs) return failed;
+    const nodeId = nodeOf(flight.sandbox);
+    excluded.add(nodeId);
+    if (tried.refusal?.reason === "no_slot" && flight.elsewhere) full.add(nodeId);
+    const next = placeAgain(ctx, flight.sandbox, excluded, full);
+    if (next.kind !== "placed") return failed;
+    moveTo(ctx, flight, next.nodeId);
+    flight.elsewhere = next.elsewhere;
+  }
+}
+
+type Tried =
+  | { kind: "started"; answer: Extract<OutputOf<typeof NodeStart>, { kind: "started" }> }
+  | { kind: "failed"; error: AppError; refusal: Refusal | null; certain: boolean };
+
+async function attemptOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, signal: AbortSignal): Promise<Tried> {
+  try {
+    const answer = await startOn(ctx, sandbox, slotWaitMs, signal);
+    if (answer.kind === "started") return { kind: "started", answer };
+    return { kind: "failed", error: errorOf(answer, sandbox), refusal: answer, certain: true };
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (isFault(error, "sandbox.start_failed", "layer.unavailable")) return { kind: "failed", error, refusal: null, certain: true };
+    if (!isFault(error)) throw error;
+    ctx.logger.warn({ err: error, sandboxId: sandbox.id, nodeId: sandbox.nodeId }, "a node did not answer to a start");
+    return { kind: "failed", error, refusal: null, certain: false };
+  }
+}
+
+/** Elsewhere if there is room; else, where a node only lacked a slot and nobody waited for it yet, there again to wait. */
+function placeAgain(ctx: Context, sandbox: Sandbox, excluded: ReadonlySet<string>, full: Set<string>): Placement {
+  const entry = ctx.ledger.get(sandbox.id);
+  // Its own reservation must not stand in its way.
+  if (entry !== undefined) ctx.ledger.put({ ...entry, nodeId: null });
+  const asked = amountsOf(sandbox.spec.resources);
+  const other = place(ctx.nodes.candidates(), asked, excluded, ctx.random);
+  if (other.kind === "placed" || full.size === 0) return other;
+  const others = new Set([...excluded].filter((nodeId) => !full.has(nodeId)));
+  full.clear();
+  const again = place(ctx.nodes.candidates(), asked, others, ctx.random);
+  return again.kind === "placed" ? { ...again, elsewhere: false } : again;
+}
+
+function moveTo(ctx: Context, flight: Flight, nodeId: string): void {
+  const { sandbox, written } = flight;
+  if (nodeId !== sandbox.nodeId) {
+    const moved = move(sandbox, nodeId, ctx.clock.now());
+    flight.sandbox = moved;
+    flight.written = written.then(() => ctx.sandboxes.write(sandbox, { next: moved, event: null }));
+    // Awaited before anything is answered; until then its failure must not count as unhandled.
+    flight.written.catch(() => {});
+  }
+  ctx.ledger.follow(flight.sandbox);
+}
+
+function errorOf({ reason, retryAfterMs }: Refusal, { nodeId, epoch }: Sandbox): AppError {
+  switch (reason) {
+    case "no_slot":
+      return fault("node.no_slot", { nodeId, retryAfterMs });
+    case "capacity":
+    case "leaving":
+    case "joining":
+      return fault("node.none_available", { nodeId, reason, retryAfterMs: Math.max(retryAfterMs, RETRY_AFTER_MS) });
+    case "no_disk":
+    case "stale_epoch":
+    case "deleted":
+      return fault("sandbox.start_failed", { nodeId, reason, epoch });
+  }
+}

@@ -1,0 +1,52 @@
+import { SandboxDied } from "@banyan/contracts";
+import type { Context } from "../context.ts";
+import { endLifetimes } from "./end-lifetimes.ts";
+import { finishDeletes } from "./finish-deletes.ts";
+import { type Loop, type LoopOptions, startLoop } from "./loop.ts";
+import { purge } from "./purge.ts";
+import { Reconciler } from "./reconcile-nodes.ts";
+import { Activity } from "./record-activity.ts";
+import { sayChanges } from "./say-changes.ts";
+import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
+import { writeLate } from "./write-late.ts";
+
+export interface Loops {
+  /** Something is in the outbox. */
+  said(): void;
+  /** Takes no more turns and waits for those under way. */
+  stop(): Promise<void>;
+}
+
+/** Everything that repairs. Resolves when the nodes that are there now are known. */
+export async function startLoops(ctx: Context): Promise<Loops> {
+  const activity = new Activity();
+  const reconciler = new Reconciler(ctx, activity);
+  const watching = await watchNodes(ctx, activity);
+  const died = ctx.bus.onEvents(SandboxDied, { durable: "scheduler-died" }, (event) => onDied(ctx, event));
+  const loop = (name: string, everyMs: number, round: LoopOptions["round"]): Loop =>
+    startLoop({ name, everyMs, round, clock: ctx.clock, logger: ctx.logger });
+
+  const outbox = loop("say-changes", 1_000, () => sayChanges(ctx));
+  const reconciling = loop("reconcile-nodes", ctx.config.reconcileEveryMs, () => reconciler.round());
+  const loops = [
+    outbox,
+    reconciling,
+    loop("expire-nodes", 1_000, () => expireNodes(ctx)),
+    loop("finish-deletes", 1_000, () => finishDeletes(ctx)),
+    loop("end-lifetimes", 1_000, () => endLifetimes(ctx)),
+    loop("record-activity", 5_000, () => activity.write(ctx)),
+    loop("write-late", 1_000, () => writeLate(ctx)),
+    loop("purge", 60_000, () => purge(ctx)),
+  ];
+  ctx.nodes.onJoined((nodeId) => {
+    ctx.logger.info({ nodeId }, "a node joined");
+    reconciling.poke();
+  });
+  return {
+    said: () => outbox.poke(),
+    async stop() {
+      watching.stop();
+      await Promise.all([died.stop(), ...loops.map((one) => one.stop())]);
+    },
+  };
+}

@@ -1,0 +1,159 @@
+import { NODE_LEASE_MS, type NodeHeartbeat, type NodeView } from "@banyan/contracts";
+import type { Clock } from "@banyan/kernel";
+import type { Candidate } from "../domain/place.ts";
+import type { Ledger } from "./ledger.ts";
+
+interface Known {
+  beat: NodeHeartbeat;
+  /** Monotonic: a step of the wall clock must not make nodes vanish. */
+  seenMs: number;
+  reachable: boolean;
+  /** Wall clock; when it came back after an absence, 0 if it was never away. */
+  reachableSince: number;
+  startsUnderWay: number;
+  /** Since its last heartbeat, which may not know of them. */
+  startsSettled: number;
+}
+
+/** The nodes as this process sees them: their last heartbeat, whether the lease holds, and what has been sent there since. */
+export class Nodes {
+  readonly #known = new Map<string, Known>();
+  readonly #ledger: Ledger;
+  readonly #clock: Clock;
+  readonly #joined = new Set<(nodeId: string) => void>();
+  /** When each node that has never been seen here was first asked about. */
+  readonly #missingMs = new Map<string, number>();
+
+  constructor(ledger: Ledger, clock: Clock) {
+    this.#ledger = ledger;
+    this.#clock = clock;
+  }
+
+  /** Told when a node is ready that was not: new, restarted, or back after an absence. */
+  onJoined(listener: (nodeId: string) => void): void {
+    this.#joined.add(listener);
+  }
+
+  beat(beat: NodeHeartbeat): void {
+    const before = this.#known.get(beat.nodeId);
+    // The bus says present values again after a reconnection: an old heartbeat is no sign of life.
+    if (before !== undefined && before.beat.at === beat.at && before.beat.startedAt === beat.startedAt) return;
+    const returned = before !== undefined && !before.reachable;
+    this.#known.set(beat.nodeId, {
+      beat,
+      seenMs: this.#clock.monotonicMs(),
+      reachable: true,
+      reachableSince: returned ? this.#clock.now() : (before?.reachableSince ?? 0),
+      startsUnderWay: before?.startsUnderWay ?? 0,
+      startsSettled: 0,
+    });
+    this.#missingMs.delete(beat.nodeId);
+    const wasReady = before?.reachable === true && before.beat.state !== "joining" && before.beat.startedAt === beat.startedAt;
+    if (beat.state !== "joining" && !wasReady) for (const listener of this.#joined) listener(beat.nodeId);
+  }
+
+  /** The node took its heartbeat away: it ended on purpose. */
+  leave(nodeId: string): void {
+    const known = this.#known.get(nodeId);
+    if (known !== undefined) known.reachable = false;
+  }
+
+  /** Ends the leases that have run out; answers whose. */
+  expire(): string[] {
+    const nowMs = this.#clock.monotonicMs();
+    const expired: string[] = [];
+    for (const [nodeId, known] of this.#known) {
+      if (!known.reachable || nowMs - known.seenMs < NODE_LEASE_MS) continue;
+      known.reachable = false;
+      expired.push(nodeId);
+    }
+    return expired;
+  }
+
+  /** After our own absence from the bus: silence until now says nothing about the nodes. */
+  excuse(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const known of this.#known.values()) known.seenMs = nowMs;
+  }
+
+  /** How long the node has been silent; for one never seen, since it was first asked about. */
+  silentMs(nodeId: string): number {
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#known.get(nodeId);
+    if (known !== undefined) return nowMs - known.seenMs;
+    const since = this.#missingMs.get(nodeId) ?? nowMs;
+    this.#missingMs.set(nodeId, since);
+    return nowMs - since;
+  }
+
+  isReachable(nodeId: string): boolean {
+    return this.#known.get(nodeId)?.reachable ?? false;
+  }
+
+  /** Reachable, and done adopting what it had: its list of sandboxes is complete. */
+  isListable(nodeId: string): boolean {
+    const known = this.#known.get(nodeId);
+    return known?.reachable === true && known.beat.state !== "joining";
+  }
+
+  /** Null while it does not answer; 0 for a node that has not been away. */
+  reachableSince(nodeId: string): number | null {
+    const known = this.#known.get(nodeId);
+    return known?.reachable === true ? known.reachableSince : null;
+  }
+
+  urlOf(nodeId: string): string | null {
+    return this.#known.get(nodeId)?.beat.url ?? null;
+  }
+
+  ids(): string[] {
+    return [...this.#known.keys()];
+  }
+
+  candidate(nodeId: string): Candidate | null {
+    const known = this.#known.get(nodeId);
+    return known === undefined ? null : this.#candidateOf(known);
+  }
+
+  candidates(): Candidate[] {
+    return Array.from(this.#known.values(), (known) => this.#candidateOf(known));
+  }
+
+  views(): NodeView[] {
+    return Array.from(this.#known.values(), ({ beat, reachable }) => {
+      const { activity: _activity, ...view } = beat;
+      return { ...view, reachable };
+    });
+  }
+
+  /** A start is on its way there; call the answer when it has ended, however it did. */
+  reserve(nodeId: string): () => void {
+    const known = this.#known.get(nodeId);
+    if (known !== undefined) known.startsUnderWay++;
+    return () => {
+      const now = this.#known.get(nodeId);
+      if (now === undefined) return;
+      now.startsUnderWay = Math.max(0, now.startsUnderWay - 1);
+      now.startsSettled++;
+    };
+  }
+
+  #candidateOf({ beat, reachable, startsUnderWay, startsSettled }: Known): Candidate {
+    const promised = this.#ledger.usedOn(beat.nodeId);
+    return {
+      nodeId: beat.nodeId,
+      reachable,
+      state: beat.state,
+      capacity: beat.capacity,
+      // The ledger knows what was promised a moment ago, the node what the ledger has not heard of: the larger is the safe one.
+      used: {
+        cpu: Math.max(promised.cpu, beat.used.cpu),
+        memoryMb: Math.max(promised.memoryMb, beat.used.memoryMb),
+        diskMb: Math.max(promised.diskMb, beat.used.diskMb),
+        sandboxes: Math.max(promised.sandboxes, beat.used.sandboxes),
+      },
+      slotsFree: Math.max(0, beat.pool.free - startsUnderWay - startsSettled),
+      waiting: beat.pool.waiting,
+    };
+  }
+}

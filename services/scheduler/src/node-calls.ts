@@ -1,0 +1,77 @@
+import { fault, isFault, NODE_PAGE_MAX, NodeDelete, NodeListSandboxes, NodeStart, NodeStop, type OutputOf } from "@banyan/contracts";
+import { assert } from "@banyan/kernel";
+import type { Context } from "./context.ts";
+import type { Listed } from "./domain/reconcile.ts";
+import { type Sandbox, startOrder } from "./domain/sandbox.ts";
+
+/** Beyond the wait for a slot: for attaching, and for fetching layers the node lacks. */
+const START_CALL_MARGIN_MS = 15_000;
+const STOP_CALL_MARGIN_MS = 10_000;
+const DELETE_CALL_MS = 10_000;
+/** More than any node holds; beyond it the list counts as incomplete. */
+const LISTED_MAX = 20_000;
+
+export type StartAnswer = OutputOf<typeof NodeStart>;
+
+export async function startOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, signal: AbortSignal): Promise<StartAnswer> {
+  const nodeId = nodeOf(sandbox);
+  const settled = ctx.nodes.reserve(nodeId);
+  try {
+    const order = startOrder(sandbox, slotWaitMs);
+    return await ctx.bus.call(NodeStart.on(nodeId), order, { deadlineMs: order.deadlineMs + START_CALL_MARGIN_MS, signal });
+  } catch (error) {
+    throw asUnreachable(error, nodeId);
+  } finally {
+    settled();
+  }
+}
+
+export async function stopOn(
+  ctx: Context,
+  { sandbox, graceMs, idleSince, signal }: { sandbox: Sandbox; graceMs: number; idleSince: number | null; signal?: AbortSignal },
+): Promise<"stopped" | "active"> {
+  const nodeId = nodeOf(sandbox);
+  const { id: sandboxId, epoch } = sandbox;
+  try {
+    const options = { deadlineMs: graceMs + STOP_CALL_MARGIN_MS, ...(signal && { signal }) };
+    const { outcome } = await ctx.bus.call(NodeStop.on(nodeId), { sandboxId, epoch, graceMs, idleSince }, options);
+    // Where there is nothing to stop, it is stopped; whether its disk is still there is the reconciliation's question.
+    return outcome === "active" ? "active" : "stopped";
+  } catch (error) {
+    throw asUnreachable(error, nodeId);
+  }
+}
+
+/** False where the node did not answer. */
+export async function deleteOn(ctx: Context, nodeId: string, sandboxId: string, epoch: number): Promise<boolean> {
+  if (!ctx.nodes.isReachable(nodeId)) return false;
+  try {
+    await ctx.bus.call(NodeDelete.on(nodeId), { sandboxId, epoch }, { deadlineMs: DELETE_CALL_MS });
+    return true;
+  } catch (error) {
+    ctx.logger.warn({ err: error, nodeId, sandboxId, epoch }, "a node did not delete a sandbox; the loop goes on with it");
+    return false;
+  }
+}
+
+/** Everything a node has, or null where there is too much of it to know. */
+export async function listOn(ctx: Context, nodeId: string): Promise<Listed[] | null> {
+  const listed: Listed[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page <= LISTED_MAX / NODE_PAGE_MAX; page++) {
+    const answer: OutputOf<typeof NodeListSandboxes> = await ctx.bus.call(NodeListSandboxes.on(nodeId), { cursor });
+    listed.push(...answer.sandboxes);
+    cursor = answer.nextCursor;
+    if (cursor === null) return listed;
+  }
+  return null;
+}
+
+export function nodeOf(sandbox: Sandbox): string {
+  assert(sandbox.nodeId !== null, `${sandbox.id} was never placed`);
+  return sandbox.nodeId;
+}
+
+function asUnreachable(error: unknown, nodeId: string): unknown {
+  return isFault(error, "bus.unavailable", "bus.timeout") ? fault("node.unreachable", { nodeId }, { cause: error }) : error;
+}

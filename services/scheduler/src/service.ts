@@ -1,0 +1,90 @@
+import { type Bus, connectBus } from "@banyan/bus";
+import { type Database, openDatabase } from "@banyan/db";
+import { defineService, type Host, type RunningService } from "@banyan/service";
+import type { Config } from "./config.ts";
+import type { Context } from "./context.ts";
+import * as handlers from "./handlers/index.ts";
+import { startLoops } from "./loops/index.ts";
+import { Images } from "./memory/images.ts";
+import { Lanes } from "./memory/lanes.ts";
+import { LateWrites } from "./memory/late-writes.ts";
+import { Ledger } from "./memory/ledger.ts";
+import { Nodes } from "./memory/nodes.ts";
+import { Sandboxes } from "./sandboxes.ts";
+import { createStore, type Store } from "./store/index.ts";
+import { LIVE_PAGE } from "./store/list-live.ts";
+import { migrations } from "./store/migrations.ts";
+
+export const schedulerService = defineService<Config>({ name: "scheduler", start });
+
+async function start(config: Config, host: Host): Promise<RunningService> {
+  const { logger, clock } = host;
+  const db = await openDatabase({ url: config.databaseUrl, schema: config.databaseSchema, migrations, clock });
+  const bus = await connectBus({ servers: config.natsUrl, name: "scheduler", logger, clock }).catch(async (error) => {
+    await db.close();
+    throw error;
+  });
+  try {
+    return await run(config, host, db, bus);
+  } catch (error) {
+    await bus.close();
+    await db.close();
+    throw error;
+  }
+}
+
+async function run(config: Config, { logger, clock }: Host, db: Database, bus: Bus): Promise<RunningService> {
+  const store = createStore(db);
+  const ledger = new Ledger();
+  let onSaid = (): void => {};
+  const late = new LateWrites((sandboxId, err) => logger.warn({ err, sandboxId }, "a write waits for the database"));
+  const ctx: Context = {
+    bus,
+    store,
+    sandboxes: new Sandboxes({ store, ledger, late, clock, onSaid: () => onSaid() }),
+    ledger,
+    nodes: new Nodes(ledger, clock),
+    images: new Images(bus, clock),
+    lanes: new Lanes(),
+    late,
+    creates: new Map(),
+    clock,
+    logger,
+    random: Math.random,
+    config: config.scheduling,
+  };
+  await remember(store, ledger);
+  const loops = await startLoops(ctx);
+  onSaid = loops.said;
+  const served = Object.values(handlers).map((serve) => serve(ctx));
+  await bus.flush();
+  logger.info({ sandboxes: ledger.size, nodes: ctx.nodes.ids().length }, "the scheduler serves");
+  return {
+    checks: {
+      database: () => db.ping(),
+      bus: async () => {
+        if (!bus.connected) throw new Error("the connection to NATS is lost");
+      },
+    },
+    async stop() {
+      await Promise.all(served.map((one) => one.stop()));
+      await ctx.lanes.idle();
+      await late.idle();
+      await loops.stop();
+      await bus.close();
+      await db.close();
+    },
+  };
+}
+
+/** Quotas and promises to nodes count from the first request on. */
+async function remember(store: Store, ledger: Ledger): Promise<void> {
+  let after = "";
+  for (;;) {
+    const page = await store.listLive(after);
+    for (const sandbox of page) ledger.follow(sandbox);
+    const last = page.at(-1);
+    if (page.length < LIVE_PAGE || last === undefined) return;
+    after = last.id;
+  }
+}

@@ -1,0 +1,54 @@
+import { fault } from "@banyan/contracts";
+import { type Database, translate } from "@banyan/db";
+import { applyTransition } from "./apply-transition.ts";
+import { deferDeadlines } from "./defer-deadlines.ts";
+import { insertSandbox } from "./insert-sandbox.ts";
+import { listDeleting } from "./list-deleting.ts";
+import { listLive } from "./list-live.ts";
+import { listSandboxes } from "./list-sandboxes.ts";
+import { listWanted } from "./list-wanted.ts";
+import { purgeDeleted } from "./purge-deleted.ts";
+import { purgeTransitions } from "./purge-transitions.ts";
+import { readOutbox } from "./read-outbox.ts";
+import { readSandbox } from "./read-sandbox.ts";
+import { recordActivity } from "./record-activity.ts";
+import { removeSaid } from "./remove-said.ts";
+import { updateSettings } from "./update-settings.ts";
+
+/** Somebody waits for most queries: an answer that takes longer is worth less than an error. */
+const ANSWER_MAX_MS = 1_800;
+const RETRY_AFTER_MS = 1_000;
+
+/** Every query of this service, bound to its database. Each answers or throws `database.unavailable` within a bound. */
+export function createStore(db: Database) {
+  const bound =
+    <A extends unknown[], R>(query: (db: Database, ...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      withinBound(translate(() => query(db, ...args)));
+  return {
+    applyTransition: bound(applyTransition),
+    deferDeadlines: bound(deferDeadlines),
+    insertSandbox: bound(insertSandbox),
+    listDeleting: bound(listDeleting),
+    listLive: bound(listLive),
+    listSandboxes: bound(listSandboxes),
+    listWanted: bound(listWanted),
+    purgeDeleted: bound(purgeDeleted),
+    purgeTransitions: bound(purgeTransitions),
+    readOutbox: bound(readOutbox),
+    readSandbox: bound(readSandbox),
+    recordActivity: bound(recordActivity),
+    removeSaid: bound(removeSaid),
+    updateSettings: bound(updateSettings),
+  };
+}
+
+export type Store = ReturnType<typeof createStore>;
+
+/** The query itself may go on and even succeed: every write is fenced, so a later look at the row tells. */
+function withinBound<T>(query: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(fault("database.unavailable", { retryAfterMs: RETRY_AFTER_MS, waitedMs: ANSWER_MAX_MS })), ANSWER_MAX_MS);
+    query.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

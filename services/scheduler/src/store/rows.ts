@@ -1,0 +1,8 @@
+import type { Sandbox } from "../domain/sandbox.ts";
+import type { sandboxes } from "./schema.ts";
+
+export type Row = typeof sandboxes.$inferSelect;
+
+export function fromRow({ labels, spec, ...row }: Row): Sandbox {
+  return { ...row, spec: { ...spec, labels } };
+}
