@@ -12,7 +12,7 @@ export async function applyTransition({ sql }: Database, before: Sandbox, next: 
     with changed as (
       update sandboxes set
         state = ${next.state}, state_reason = ${next.stateReason}, node_id = ${next.nodeId}, epoch = ${next.epoch}, version = ${next.version},
-        launch = ${launch}::jsonb, started_at = ${next.startedAt}, stopped_at = ${next.stoppedAt},
+        launch = ${launch}::text::jsonb, started_at = ${next.startedAt}, stopped_at = ${next.stoppedAt},
         last_active_at = greatest(last_active_at, ${next.lastActiveAt}), deadline_at = ${next.deadlineAt}, updated_at = ${next.updatedAt}
       where id = ${before.id} and epoch = ${before.epoch} and version = ${before.version}
       returning id, version, epoch, state, state_reason, node_id, updated_at
@@ -21,7 +21,7 @@ export async function applyTransition({ sql }: Database, before: Sandbox, next: 
       select id, version, epoch, ${before.state}::text, state, state_reason, node_id, updated_at from changed
     ), said as (
       insert into outbox (sandbox_id, version, event)
-      select id, version, ${event === null ? null : JSON.stringify(event)}::jsonb from changed where ${event !== null}::boolean
+      select id, version, ${event === null ? null : JSON.stringify(event)}::text::jsonb from changed where ${event !== null}::boolean
     )
     select id from changed`;
   return changed.length > 0;

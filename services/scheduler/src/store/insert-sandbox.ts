@@ -10,7 +10,7 @@ export async function insertSandbox({ sql }: Database, sandbox: Sandbox): Promis
     with inserted as (
       insert into sandboxes
         (id, org_id, spec, labels, stack, state, node_id, epoch, version, created_at, last_active_at, expires_at, deadline_at, updated_at)
-      values (${id}, ${orgId}, ${JSON.stringify(spec)}::jsonb, ${JSON.stringify(labels)}::jsonb, ${JSON.stringify(stack)}::jsonb, ${state}, ${nodeId}, ${epoch}, ${version},
+      values (${id}, ${orgId}, ${JSON.stringify(spec)}::text::jsonb, ${JSON.stringify(labels)}::text::jsonb, ${JSON.stringify(stack)}::text::jsonb, ${state}, ${nodeId}, ${epoch}, ${version},
         ${at}, ${lastActiveAt}, ${expiresAt}, ${deadlineAt}, ${at})
       on conflict (id) do nothing
       returning id, version, epoch, state, node_id, created_at
@@ -18,7 +18,7 @@ export async function insertSandbox({ sql }: Database, sandbox: Sandbox): Promis
       insert into transitions (sandbox_id, version, epoch, from_state, to_state, node_id, at)
       select id, version, epoch, null, state, node_id, created_at from inserted
     ), said as (
-      insert into outbox (sandbox_id, version, event) select id, version, ${JSON.stringify(changedEvent(sandbox, null))}::jsonb from inserted
+      insert into outbox (sandbox_id, version, event) select id, version, ${JSON.stringify(changedEvent(sandbox, null))}::text::jsonb from inserted
     )
     select id from inserted`;
   return inserted.length > 0;

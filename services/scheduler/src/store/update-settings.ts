@@ -6,7 +6,7 @@ export async function updateSettings({ sql }: Database, before: Sandbox, next: S
   const { labels, ...spec } = next.spec;
   const updated = await sql`
     update sandboxes set
-      spec = ${JSON.stringify(spec)}::jsonb, labels = ${JSON.stringify(labels)}::jsonb, expires_at = ${next.expiresAt}, version = ${next.version}, updated_at = ${next.updatedAt}
+      spec = ${JSON.stringify(spec)}::text::jsonb, labels = ${JSON.stringify(labels)}::text::jsonb, expires_at = ${next.expiresAt}, version = ${next.version}, updated_at = ${next.updatedAt}
     where id = ${before.id} and epoch = ${before.epoch} and version = ${before.version}
     returning id`;
   return updated.length > 0;
