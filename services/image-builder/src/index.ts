@@ -3,4 +3,4 @@ export { LayerCache } from "./build/layer-cache.ts";
 export { makeLayer } from "./build/make-layer.ts";
 export { type Config, readConfig } from "./config.ts";
 export { defaultRecipe, recipeKey } from "./domain/recipe.ts";
-export { imageBuilder } from "./service.ts";
+export { imageBuilderService } from "./service.ts";

@@ -1,5 +1,5 @@
 import { runService } from "@banyan/service";
 import { readConfig } from "./config.ts";
-import { imageBuilder } from "./service.ts";
+import { imageBuilderService } from "./service.ts";
 
-await runService(imageBuilder, readConfig());
+await runService(imageBuilderService, readConfig());

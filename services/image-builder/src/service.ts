@@ -13,7 +13,7 @@ import { resolveImage } from "./handlers/resolve-image.ts";
 import { ensureImages } from "./loops/ensure-images.ts";
 import { migrations } from "./store/migrations.ts";
 
-export const imageBuilder = defineService<Config>({
+export const imageBuilderService = defineService<Config>({
   name: "image-builder",
   async start(config, { logger, clock }) {
     const db = await openDatabase({ url: config.databaseUrl, schema: config.databaseSchema, migrations, clock });

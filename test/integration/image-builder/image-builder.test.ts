@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { type Bus, connectBus } from "@banyan/bus";
 import { ListImages, layerBlob, ResolveImage } from "@banyan/contracts";
-import { type Config, defaultRecipe, imageBuilder, LayerCache, recipeKey } from "@banyan/image-builder";
+import { type Config, defaultRecipe, imageBuilderService, LayerCache, recipeKey } from "@banyan/image-builder";
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
 import type { RunningService } from "@banyan/service";
 import { createTelemetry, type Telemetry } from "@banyan/telemetry";
@@ -54,7 +54,7 @@ const configFor = (databaseUrl: string): Config => ({
 });
 
 async function start(databaseUrl: string): Promise<void> {
-  running = await imageBuilder.start(configFor(databaseUrl), {
+  running = await imageBuilderService.start(configFor(databaseUrl), {
     logger: silentLogger,
     clock: systemClock,
     metrics: telemetry.metricsOf("test"),

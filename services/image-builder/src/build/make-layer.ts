@@ -34,7 +34,7 @@ async function tryRegistry(recipe: Recipe, path: string, options: MakeLayerOptio
     return await buildFromRegistry(options.docker, recipe, path, options);
   } catch (error) {
     options.signal.throwIfAborted();
-    if (isFault(error, "image.build_failed") && error.details["step"] === "packages") throw error;
+    if (isFault(error, "image.build_failed") && error.details.step === "packages") throw error;
     options.logger.info({ image: recipe.name, reason: messageOf(error) }, "image: no registry answers");
     return null;
   }
