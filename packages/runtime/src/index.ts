@@ -8,6 +8,7 @@ export * from "./native/index.ts";
 export * from "./network/node-network.ts";
 export * from "./network/resolvers.ts";
 export * from "./slots/conformance.ts";
+export * from "./slots/docker-engine.ts";
 export * from "./slots/docker-maker.ts";
 export * from "./slots/fake-maker.ts";
 export * from "./slots/slot.ts";

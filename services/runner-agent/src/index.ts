@@ -1,1 +1,7 @@
-export {};
+export { type Config, NODE_DEFAULTS, type NodeConfig, readConfig } from "./config.ts";
+export { type Node, openNode } from "./node.ts";
+export type { RunningSandbox, SandboxDirectory } from "./ports.ts";
+export { deleteSandbox } from "./sandboxes/delete.ts";
+export type { NodeParts } from "./sandboxes/parts.ts";
+export { startSandbox } from "./sandboxes/start.ts";
+export { stopSandbox } from "./sandboxes/stop.ts";

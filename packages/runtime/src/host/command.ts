@@ -22,7 +22,7 @@ export function tryCommand(command: string, args: readonly string[], options: Co
       stdio: ["pipe", "pipe", "pipe"],
       timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
       killSignal: "SIGKILL",
-      env: { PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      env: { PATH: process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
     });
     const read = (stream: NodeJS.ReadableStream) => {
       let text = "";

@@ -29,17 +29,17 @@ function parseMountLine(line: string): Mount[] {
   if (root === undefined || mountPoint === undefined || fsType === undefined || source === undefined) return [];
   return [
     {
-      root: unescape(root),
-      mountPoint: unescape(mountPoint),
+      root: unescapeOctal(root),
+      mountPoint: unescapeOctal(mountPoint),
       fsType,
-      source: unescape(source),
-      options: unescape(options ?? "").split(","),
+      source: unescapeOctal(source),
+      options: unescapeOctal(options ?? "").split(","),
     },
   ];
 }
 
 /** The kernel writes space, tab, newline and backslash as three octal digits. */
-function unescape(text: string): string {
+function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

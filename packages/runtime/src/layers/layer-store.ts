@@ -46,6 +46,10 @@ export class LayerStore {
     return this.#present.has(nameOf(digest));
   }
 
+  hasAll(layers: readonly LayerRef[]): boolean {
+    return layers.every(({ digest }) => this.has(digest));
+  }
+
   path(digest: string): string {
     return join(this.#directory, nameOf(digest));
   }
@@ -129,9 +133,8 @@ class Digesting extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#bytes += chunk.length;
-    if (this.#bytes > LAYER_BYTES_MAX) return done(new Error(`layer is larger than ${LAYER_BYTES_MAX} bytes`));
     this.#hash.update(chunk);
-    done(null, chunk);
+    done(this.#bytes > LAYER_BYTES_MAX ? new Error(`layer is larger than ${LAYER_BYTES_MAX} bytes`) : null, chunk);
   }
 
   result(): string {

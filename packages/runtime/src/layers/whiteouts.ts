@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fault } from "@banyan/contracts";
-import { type Header, pack } from "tar-stream";
+import { pack } from "tar-stream";
 import { runCommand } from "../host/command.ts";
 
 const WHITEOUT_PREFIX = ".wh.";
@@ -46,7 +46,7 @@ async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts): Promis
   for (const path of hidden) marks.entry({ name: path, type: "character-device", devmajor: 0, devminor: 0, mode: 0, uid: 0, gid: 0 });
   for (const path of opaque) {
     const { mode, uid, gid, mtime } = lstatSync(join(layer, path));
-    const header: Header & { pax: Record<string, string> } = {
+    marks.entry({
       name: path,
       type: "directory",
       mode: mode & 0o7777,
@@ -54,8 +54,7 @@ async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts): Promis
       gid,
       mtime,
       pax: { "SCHILY.xattr.trusted.overlay.opaque": "y" },
-    };
-    marks.entry(header);
+    });
   }
   marks.finalize();
   const tar = spawn(

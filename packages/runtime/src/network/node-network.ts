@@ -98,12 +98,13 @@ export class NodeNetwork {
       const ranges = this.#allow.get(address);
       if (ranges === undefined) return;
       this.#allow.delete(address);
-      await this.#nft(renderDisallow(this.table, address, ranges));
+      // The whole table anew where the one change is refused: nobody may inherit what an address was allowed.
+      await this.#nft(renderDisallow(this.table, address, ranges)).catch(() => this.#loadTable());
     });
   }
 
-  /** Puts back what is missing and removes links that belong to no slot; how many repairs that took. */
-  async reconcile(knownLinks: ReadonlySet<string>): Promise<number> {
+  /** Puts back what is missing or was changed; how many repairs that took. */
+  async reconcile(): Promise<number> {
     return this.#serially(async () => {
       let repairs = 0;
       if (!existsSync(`/sys/class/net/${this.bridge}`)) {
@@ -114,13 +115,7 @@ export class NodeNetwork {
         await this.#loadTable();
         repairs++;
       }
-      repairs += await this.#acceptForwarding();
-      for (const link of await this.links()) {
-        if (knownLinks.has(link)) continue;
-        await this.disconnect(link);
-        repairs++;
-      }
-      return repairs;
+      return repairs + (await this.#acceptForwarding());
     });
   }
 

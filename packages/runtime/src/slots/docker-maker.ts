@@ -20,7 +20,7 @@ export interface DockerMakerOptions {
   /** Holds a directory per slot, bind-mounted into it for init's socket. */
   slotsDirectory: string;
   initPath: string;
-  network: Pick<NodeNetwork, "addresses" | "connect" | "disconnect" | "linkName">;
+  network: Pick<NodeNetwork, "addresses" | "connect" | "disconnect" | "linkName" | "links">;
   clock: Clock;
 }
 
@@ -96,7 +96,7 @@ export class DockerSlotMaker implements SlotMaker {
   }
 
   async list(): Promise<ListedSlot[]> {
-    const { docker, nodeId, slotsDirectory } = this.#options;
+    const { docker, network, nodeId, slotsDirectory } = this.#options;
     const moving = new Set(this.#moving);
     this.#lists.add(moving);
     try {
@@ -105,7 +105,11 @@ export class DockerSlotMaker implements SlotMaker {
       // A directory without a container is what a killed `make` or `destroy` left.
       const known = new Set(listed.map((slot) => slot.id));
       const strays = readdirSync(slotsDirectory).filter((id) => !known.has(id));
-      const all: ListedSlot[] = [...listed, ...strays.map((id) => ({ id, handle: "", alive: false as const }))];
+      // So is a link whose slot is nowhere; its own name names it. `moving` is read last: it grows meanwhile.
+      const links = await network.links();
+      const owners = new Set([...known, ...strays, ...moving].map((id) => network.linkName(id)));
+      const strayLinks = links.filter((link) => !owners.has(link));
+      const all: ListedSlot[] = [...listed, ...[...strays, ...strayLinks].map((id) => ({ id, handle: "", alive: false as const }))];
       return all.filter((slot) => !moving.has(slot.id));
     } catch (error) {
       throw dockerFault("list", error);

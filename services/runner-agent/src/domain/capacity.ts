@@ -42,12 +42,12 @@ export function usedBy(sandboxes: Iterable<{ state: "running" | "stopped"; resou
   return used;
 }
 
-/** Whether `wanted` still fits, `held` of it being there already (the disk of a stopped sandbox). */
-export function fits(capacity: Amounts, used: Amounts, wanted: Resources, heldDiskMb: number): boolean {
+/** Whether `wanted` still fits, when what the sandbox itself holds already is given back first. */
+export function fits(capacity: Amounts, used: Amounts, wanted: Resources, held: Amounts): boolean {
   return (
-    used.cpu + wanted.cpu <= capacity.cpu &&
-    used.memoryMb + wanted.memoryMb <= capacity.memoryMb &&
-    used.diskMb + wanted.diskMb - heldDiskMb <= capacity.diskMb &&
-    used.sandboxes + 1 <= capacity.sandboxes
+    used.cpu - held.cpu + wanted.cpu <= capacity.cpu &&
+    used.memoryMb - held.memoryMb + wanted.memoryMb <= capacity.memoryMb &&
+    used.diskMb - held.diskMb + wanted.diskMb <= capacity.diskMb &&
+    used.sandboxes - held.sandboxes + 1 <= capacity.sandboxes
   );
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Env, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, StartPath, StartTiming, UserSpec } from "@banyan/contracts";
+import { Env, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, UserSpec } from "@banyan/contracts";
 import { type Logger, messageOf } from "@banyan/kernel";
 import { z } from "zod";
 
@@ -35,8 +35,6 @@ export const JournalEntry = z.object({
   user: UserSpec,
   resources: Resources,
   network: NetworkPolicy,
-  /** What the start answered, for one that is repeated. */
-  answer: z.object({ path: StartPath, timing: StartTiming.omit({ placeMs: true }) }).nullable(),
 });
 export type JournalEntry = z.infer<typeof JournalEntry>;
 

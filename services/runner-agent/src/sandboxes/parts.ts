@@ -2,6 +2,7 @@ import type { Clock, Logger } from "@banyan/kernel";
 import type { AttachClient, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
 import type { Amounts } from "../domain/capacity.ts";
 import type { SlotPool } from "../pool/pool.ts";
+import type { Interrupts } from "./interrupts.ts";
 import type { Journal } from "./journal.ts";
 import type { SandboxRegistry } from "./registry.ts";
 import type { Tombstones } from "./tombstones.ts";
@@ -25,7 +26,6 @@ export interface NodeParts {
   readonly capacity: Amounts;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Starts that wait for a slot, by sandbox: a stop or delete calls them off. */
-  readonly waiting: Map<string, AbortController>;
+  readonly interrupts: Interrupts;
   state: NodeState;
 }

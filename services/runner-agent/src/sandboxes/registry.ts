@@ -1,11 +1,21 @@
-import type { Resources } from "@banyan/contracts";
-import { fault, NODE_ACTIVITY_MAX, NODE_PAGE_MAX, type NodeHeartbeat, type NodeSandbox } from "@banyan/contracts";
+import {
+  fault,
+  NODE_ACTIVITY_MAX,
+  NODE_PAGE_MAX,
+  type NodeHeartbeat,
+  type NodeSandbox,
+  type NodeStart,
+  type OutputOf,
+  type Resources,
+} from "@banyan/contracts";
 import { assert, type Clock } from "@banyan/kernel";
 import { InitClient, readOomKills, type Slot } from "@banyan/runtime";
 import type { z } from "zod";
 import { type Amounts, usedBy } from "../domain/capacity.ts";
 import type { RunningSandbox, SandboxDirectory } from "../ports.ts";
 import type { JournalEntry } from "./journal.ts";
+
+export type StartAnswer = Extract<OutputOf<typeof NodeStart>, { kind: "started" }>;
 
 /** A sandbox of this node: what the journal says of it, and, while it runs, what only this process knows. */
 export interface Known {
@@ -17,6 +27,8 @@ export interface Known {
 export interface Run {
   slot: Slot;
   view: RunningSandbox;
+  /** What its start answered, for one that is repeated; unknown of an adopted one. */
+  answer: StartAnswer | null;
   /** Operations under way: while there are some it is not idle. */
   uses: number;
 }
@@ -38,6 +50,10 @@ export class SandboxRegistry implements SandboxDirectory {
     return this.#known.get(sandboxId);
   }
 
+  entries(): JournalEntry[] {
+    return [...this.#known.values()].map(({ entry }) => entry);
+  }
+
   bySlot(slotId: string): Known | undefined {
     const sandboxId = this.#bySlot.get(slotId);
     return sandboxId === undefined ? undefined : this.#known.get(sandboxId);
@@ -53,10 +69,10 @@ export class SandboxRegistry implements SandboxDirectory {
   }
 
   /** It runs in this slot from now on. */
-  setRunning(entry: JournalEntry, slot: Slot): void {
+  setRunning(entry: JournalEntry, slot: Slot, answer: StartAnswer | null): void {
     assert(entry.state === "running" && !this.#bySlot.has(slot.id), `slot ${slot.id} runs a sandbox already`);
     const known: Known = { entry, run: null, lastActiveAt: this.#clock.now() };
-    known.run = { slot, view: this.#view(known, slot), uses: 0 };
+    known.run = { slot, view: this.#view(known, slot), answer, uses: 0 };
     this.#known.set(entry.sandboxId, known);
     this.#bySlot.set(slot.id, entry.sandboxId);
   }

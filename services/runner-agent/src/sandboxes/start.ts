@@ -1,30 +1,29 @@
 import { fault, isFault, type NodeStart, type OutputOf, type StartOrder } from "@banyan/contracts";
-import { limitWrites, processStartTime } from "@banyan/runtime";
-import { DISK_FREE_MIN_MB, fits } from "../domain/capacity.ts";
+import { DISK_FREE_MIN_MB, fits, usedBy } from "../domain/capacity.ts";
 import { decideStart, type StartFacts } from "../domain/decide-start.ts";
-import type { Claim } from "../pool/pool.ts";
-import { endRun } from "./end-run.ts";
+import { attachSlot, type HeldSlot } from "./attach-slot.ts";
+import { finishDelete } from "./delete.ts";
+import { discardSlot, endRun } from "./end-run.ts";
 import type { JournalEntry } from "./journal.ts";
 import type { NodeParts } from "./parts.ts";
-import { seedFiles } from "./seed.ts";
+import { Undo } from "./undo.ts";
 
 type Output = OutputOf<typeof NodeStart>;
 
-/** A slot may die between its claim and the attach; then the next one is taken. */
-const SLOTS_TRIED_MAX = 3;
 const REFUSED_RETRY_MS = 1_000;
 const MB = 1024 * 1024;
 
+/** Runs a sandbox in a slot. The path of every create, start and fork: no process is spawned, the container engine is not asked. */
 export async function startSandbox(parts: NodeParts, order: StartOrder): Promise<Output> {
   const calledAt = parts.clock.monotonicMs();
   return parts.turns.take(order.sandboxId, async () => {
     const decision = decideStart(order, factsOf(parts, order));
     if (decision.kind === "refuse") return { kind: "refused", reason: decision.reason, retryAfterMs: REFUSED_RETRY_MS };
     if (decision.kind === "repeat") return repeatedAnswer(parts, order);
-    if (decision.ends) await endRun(parts, order.sandboxId);
-    if (decision.clears) await parts.disk.driver.delete(order.sandboxId);
     parts.registry.reserve(order.sandboxId, order.resources);
     try {
+      if (decision.clears) await finishDelete(parts, order.sandboxId);
+      else if (decision.ends) await endRun(parts, order.sandboxId);
       return await carryOut(parts, order, calledAt);
     } catch (error) {
       if (isFault(error, "node.no_slot")) return { kind: "refused", reason: "no_slot", retryAfterMs: parts.pool.retryAfterMs() };
@@ -38,32 +37,72 @@ export async function startSandbox(parts: NodeParts, order: StartOrder): Promise
 
 function factsOf(parts: NodeParts, order: StartOrder): StartFacts {
   const known = parts.registry.get(order.sandboxId)?.entry;
-  const hasDisk = parts.disk.driver.has(order.sandboxId);
   const hasSpace = parts.disk.space().freeBytes >= DISK_FREE_MIN_MB * MB;
-  const hasRoom = hasSpace && fits(parts.capacity, parts.registry.used(), order.resources, known?.resources.diskMb ?? 0);
-  return { nodeState: parts.state, deletedEpoch: parts.tombstones.epochOf(order.sandboxId), known, hasDisk, hasRoom };
+  return {
+    nodeState: parts.state,
+    deletedEpoch: parts.tombstones.epochOf(order.sandboxId),
+    known,
+    hasDisk: parts.disk.driver.has(order.sandboxId),
+    hasRoom: hasSpace && fits(parts.capacity, parts.registry.used(), order.resources, usedBy(known === undefined ? [] : [known])),
+  };
 }
 
 function repeatedAnswer(parts: NodeParts, order: StartOrder): Output {
-  const answer = parts.registry.get(order.sandboxId)?.entry.answer;
   const timing = { queueMs: 0, claimMs: 0, attachMs: 0, readyMs: 0, totalMs: 0 };
-  return { kind: "started", path: answer?.path ?? "warm", timing: answer?.timing ?? timing };
+  return parts.registry.get(order.sandboxId)?.run?.answer ?? { kind: "started", path: "warm", timing };
 }
 
-/** Slot, layers and disk are got ready at once; then the attach puts them together. What fails half-way leaves nothing. */
+/** Slot and disk are got ready at once; then the attach puts them together. What fails half-way leaves nothing. */
 async function carryOut(parts: NodeParts, order: StartOrder, calledAt: number): Promise<Output> {
-  const { clock, disk, journal, layers, network, pool, registry } = parts;
+  const { clock, layers, registry, journal } = parts;
   const before = registry.get(order.sandboxId)?.entry;
   const beganAt = clock.monotonicMs();
-  const [claimed, prepared] = await Promise.allSettled([
-    claimSlot(parts, order),
-    prepareDisk(parts, order, before),
-    layers.ensure(order.layers),
-  ]);
-  const undo = async (claim: Claim | null) => {
-    if (claim !== null) pool.release(claim.slot);
-    if (order.fresh) await disk.driver.delete(order.sandboxId);
-    if (before === undefined) journal.remove(order.sandboxId);
-    else journal.write(before);
-  };
+  // Fetching may take long: it is done before a slot is taken from those who need none.
+  const isWhole = layers.hasAll(order.layers);
+  if (!isWhole) await layers.ensure(order.layers);
+  const undo = new Undo(parts.logger);
+  undo.add(() => (before === undefined ? journal.remove(order.sandboxId) : journal.write(before)));
+  try {
+    const waitMs = order.deadlineMs - (clock.monotonicMs() - calledAt);
+    const [disk, claimed] = await Promise.allSettled([makeDisk(parts, order, before, undo), claimSlot(parts, order, waitMs, undo)]);
+    if (disk.status === "rejected") throw disk.reason;
+    if (claimed.status === "rejected") throw claimed.reason;
+    const claimedAt = clock.monotonicMs();
+    const entry = entryOf(order);
+    const slot = await attachSlot(parts, order, entry, claimed.value);
+    const endedAt = clock.monotonicMs();
+    const timing = {
+      queueMs: beganAt - calledAt,
+      claimMs: claimedAt - beganAt,
+      attachMs: endedAt - claimedAt,
+      readyMs: 0,
+      totalMs: endedAt - calledAt,
+    };
+    const answer: Output = { kind: "started", path: isWhole ? claimed.value.path : "cold", timing };
+    registry.setRunning({ ...entry, slot }, slot, answer);
+    return answer;
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
+
+async function claimSlot(parts: NodeParts, order: StartOrder, waitMs: number, undo: Undo): Promise<HeldSlot> {
+  const held: HeldSlot = await parts.interrupts.waitFor(order.sandboxId, order.epoch, (signal) => parts.pool.claim(waitMs, signal));
+  undo.add(() => (held.slot === null ? undefined : discardSlot(parts, held.slot)));
+  return held;
+}
+
+async function makeDisk({ disk }: NodeParts, order: StartOrder, before: JournalEntry | undefined, undo: Undo): Promise<void> {
+  if (order.fresh) {
+    await disk.driver.create(order.sandboxId, order.resources.diskMb);
+    undo.add(() => disk.driver.delete(order.sandboxId));
+  } else if (before?.resources.diskMb !== order.resources.diskMb) {
+    await disk.driver.limit(order.sandboxId, order.resources.diskMb);
+  }
+}
+
+function entryOf(order: StartOrder): JournalEntry {
+  const { sandboxId, orgId, epoch, env, workdir, user, resources, network } = order;
+  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network };
 }

@@ -1,0 +1,10 @@
+import { fault } from "@banyan/contracts";
+import Docker from "dockerode";
+
+/** The engine at `unix:///path` or `tcp://host:port`. Nothing is sent yet. */
+export function openDocker(dockerHost: string): Docker {
+  const url = URL.canParse(dockerHost) ? new URL(dockerHost) : null;
+  if (url?.protocol === "unix:") return new Docker({ socketPath: url.pathname });
+  if (url?.protocol === "tcp:") return new Docker({ host: url.hostname, port: url.port, protocol: "http" });
+  throw fault("request.invalid", { dockerHost }, { message: `DOCKER_HOST is neither unix:///path nor tcp://host:port: ${dockerHost}` });
+}

@@ -1,0 +1,118 @@
+import { NodeId } from "@banyan/contracts";
+import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
+import { z } from "zod";
+import type { Overcommit } from "./domain/capacity.ts";
+import type { RefillBounds } from "./pool/refill.ts";
+
+const HEALTH_PORT = 7075;
+const Count = z.coerce.number().int().min(1);
+const Factor = z.coerce.number().min(1);
+
+/** What a node needs to be one; how others reach it is not part of it. */
+export interface NodeConfig {
+  /** Null: made at the first start and kept in the data directory. */
+  nodeId: string | null;
+  dataDir: string;
+  dockerHost: string;
+  pool: RefillBounds;
+  overcommit: Overcommit;
+  subnet: string;
+  /** What sandboxes resolve names with. Null: the host's own resolvers. */
+  resolvers: readonly string[] | null;
+  disk: "auto" | "btrfs" | "plain";
+  /** Of the image file, when one is made. Null: a share of what is free. */
+  diskMb: number | null;
+  /** `keep`: sandboxes go on running and the next process adopts them. `purge`: all that was started ends, disks stay. */
+  onStop: "keep" | "purge";
+}
+
+export interface Config extends BaseConfig {
+  natsUrl: string;
+  clusterToken: string;
+  listenHost: string;
+  /** 0: any free one. */
+  listenPort: number;
+  /** Where the gateway reaches the data plane. Null: where it listens. */
+  url: string | null;
+  labels: Record<string, string>;
+  node: NodeConfig;
+}
+
+export const NODE_DEFAULTS = {
+  nodeId: null,
+  dataDir: "/var/lib/banyan",
+  dockerHost: "unix:///var/run/docker.sock",
+  pool: { target: 16, parallel: 2, perS: 8, slotsMax: 400 },
+  overcommit: { cpu: 16, memory: 4, disk: 64 },
+  subnet: "10.207.0.0/16",
+  resolvers: null,
+  disk: "auto",
+  diskMb: null,
+  onStop: "keep",
+} as const satisfies NodeConfig;
+
+const Labels = z.string().transform((text, context) => {
+  const pairs = text.split(",").filter((pair) => pair !== "");
+  const labels = Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
+  if (pairs.some((pair) => pair.indexOf("=") < 1)) context.addIssue("not a list of key=value with commas");
+  return labels;
+});
+
+const Environment = z.object({
+  NATS_URL: z.string().default("nats://127.0.0.1:4222"),
+  DOCKER_HOST: z.string().default(NODE_DEFAULTS.dockerHost),
+  BANYAN_CLUSTER_TOKEN: z.string().min(16),
+  BANYAN_DATA_DIR: z.string().startsWith("/").default(NODE_DEFAULTS.dataDir),
+  BANYAN_NODE_ID: NodeId.optional(),
+  BANYAN_NODE_LABELS: Labels.default({}),
+  BANYAN_NODE_LISTEN_HOST: z.string().default("127.0.0.1"),
+  BANYAN_NODE_LISTEN_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+  BANYAN_NODE_URL: z.url().optional(),
+  BANYAN_POOL_SIZE: z.coerce.number().int().min(0).default(NODE_DEFAULTS.pool.target),
+  BANYAN_POOL_REFILL_PARALLEL: Count.default(NODE_DEFAULTS.pool.parallel),
+  BANYAN_POOL_REFILL_PER_S: z.coerce.number().positive().default(NODE_DEFAULTS.pool.perS),
+  BANYAN_SLOTS_MAX: Count.default(NODE_DEFAULTS.pool.slotsMax),
+  BANYAN_NODE_SUBNET: z.cidrv4().default(NODE_DEFAULTS.subnet),
+  BANYAN_NODE_DNS: z
+    .string()
+    .transform((text) => text.split(","))
+    .pipe(z.array(z.ipv4()))
+    .optional(),
+  BANYAN_NODE_DISK: z.enum(["auto", "btrfs", "plain"]).default(NODE_DEFAULTS.disk),
+  BANYAN_NODE_DISK_MB: Count.optional(),
+  BANYAN_CPU_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.cpu),
+  BANYAN_MEMORY_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.memory),
+  BANYAN_DISK_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.disk),
+  BANYAN_NODE_ON_STOP: z.enum(["keep", "purge"]).default(NODE_DEFAULTS.onStop),
+});
+
+/** The only place of this service that reads the environment. */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const read = readEnvironment(Environment, environment);
+  return {
+    ...readBaseConfig(environment, { healthPort: HEALTH_PORT }),
+    natsUrl: read.NATS_URL,
+    clusterToken: read.BANYAN_CLUSTER_TOKEN,
+    listenHost: read.BANYAN_NODE_LISTEN_HOST,
+    listenPort: read.BANYAN_NODE_LISTEN_PORT,
+    url: read.BANYAN_NODE_URL ?? null,
+    labels: read.BANYAN_NODE_LABELS,
+    node: {
+      nodeId: read.BANYAN_NODE_ID ?? null,
+      dataDir: read.BANYAN_DATA_DIR,
+      dockerHost: read.DOCKER_HOST,
+      pool: {
+        target: read.BANYAN_POOL_SIZE,
+        parallel: read.BANYAN_POOL_REFILL_PARALLEL,
+        perS: read.BANYAN_POOL_REFILL_PER_S,
+        slotsMax: read.BANYAN_SLOTS_MAX,
+      },
+      overcommit: { cpu: read.BANYAN_CPU_OVERCOMMIT, memory: read.BANYAN_MEMORY_OVERCOMMIT, disk: read.BANYAN_DISK_OVERCOMMIT },
+      subnet: read.BANYAN_NODE_SUBNET,
+      resolvers: read.BANYAN_NODE_DNS ?? null,
+      disk: read.BANYAN_NODE_DISK,
+      diskMb: read.BANYAN_NODE_DISK_MB ?? null,
+      onStop: read.BANYAN_NODE_ON_STOP,
+    },
+  };
+}

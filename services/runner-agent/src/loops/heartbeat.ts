@@ -1,0 +1,29 @@
+import type { Bucket } from "@banyan/bus";
+import { NODE_HEARTBEAT_MS, type NodeHeartbeat } from "@banyan/contracts";
+import type { NodeParts } from "../sandboxes/parts.ts";
+import { type Loop, repeat } from "./repeat.ts";
+
+export interface Identity {
+  url: string;
+  version: string;
+  labels: Record<string, string>;
+  startedAt: number;
+}
+
+export function heartbeatOf({ nodeId, state, capacity, registry, pool, clock }: NodeParts, identity: Identity): NodeHeartbeat {
+  return {
+    nodeId,
+    ...identity,
+    state,
+    capacity,
+    used: registry.used(),
+    pool: pool.status,
+    activity: registry.takeActivity(),
+    at: clock.now(),
+  };
+}
+
+/** Says every second what this node is and holds. Who hears nothing for the length of the lease counts it as gone. */
+export function beat(parts: NodeParts, identity: Identity, bucket: Bucket<NodeHeartbeat>): Loop {
+  return repeat("heartbeat", NODE_HEARTBEAT_MS, parts, () => bucket.put(parts.nodeId, heartbeatOf(parts, identity)));
+}

@@ -1,0 +1,135 @@
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import type { Clock, Logger } from "@banyan/kernel";
+import {
+  AttachClient,
+  buildNative,
+  DockerSlotMaker,
+  hostResolvers,
+  type LayerSource,
+  LayerStore,
+  NodeNetwork,
+  openDisk,
+  openDocker,
+} from "@banyan/runtime";
+import type { NodeConfig } from "./config.ts";
+import { capacityOf } from "./domain/capacity.ts";
+import { type Repairs, reconcile } from "./loops/reconcile.ts";
+import { type Loop, repeat } from "./loops/repeat.ts";
+import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
+import { nodeIdOf } from "./node-id.ts";
+import { SlotPool } from "./pool/pool.ts";
+import { adopt } from "./sandboxes/adopt.ts";
+import { endRun } from "./sandboxes/end-run.ts";
+import { Interrupts } from "./sandboxes/interrupts.ts";
+import { Journal } from "./sandboxes/journal.ts";
+import type { NodeParts } from "./sandboxes/parts.ts";
+import { SandboxRegistry } from "./sandboxes/registry.ts";
+import { Tombstones } from "./sandboxes/tombstones.ts";
+import { Turns } from "./sandboxes/turns.ts";
+
+const MB = 1024 * 1024;
+const WAITERS_MAX = 1_024;
+const RECONCILE_MS = 30_000;
+
+export interface NodeDeps {
+  layerSource: LayerSource;
+  clock: Clock;
+  logger: Logger;
+  /** Told of every run that ended by itself. */
+  onDied: OnDied;
+}
+
+/** A node at work, without its connections to others. */
+export interface Node {
+  readonly parts: NodeParts;
+  /** One round of repair, now. */
+  reconcile(): Promise<Repairs>;
+  stop(kind: NodeConfig["onStop"]): Promise<void>;
+}
+
+/** Opens what a node has, adopts what an earlier process left, and begins to keep it in order. */
+export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node> {
+  const parts = await assemble(config, deps);
+  const { maker, network, pool, logger } = parts;
+  const adopted = await adopt(parts);
+  const listed = adopted.running.filter((entry) => entry.network.egress === "allow");
+  await network.open(new Map(listed.flatMap(({ slot, network: { allow } }) => (slot === null ? [] : [[slot.address, allow] as const]))));
+  for (const slot of adopted.useless) await maker.destroy(slot);
+  logger.info(
+    { running: adopted.running.length, died: adopted.died.length, removed: adopted.useless.length, ...pool.status },
+    "adopted what was here",
+  );
+  for (const entry of adopted.died) deps.onDied(entry, "slot_died");
+  await maker.prepare();
+  pool.start();
+  const loops: Loop[] = [
+    watchDeaths(parts, deps.onDied),
+    repeat("reconcile", RECONCILE_MS, parts, async () => {
+      const repairs = await reconcile(parts, deps.onDied);
+      if (Object.values(repairs).some((count) => count > 0))
+        logger.warn({ ...repairs }, "something was not as it should be and is put right");
+    }),
+  ];
+  parts.state = "ready";
+  return {
+    parts,
+    reconcile: () => reconcile(parts, deps.onDied),
+    async stop(kind) {
+      parts.state = "leaving";
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await pool.stop();
+      if (kind === "purge") await purge(parts);
+      await parts.attach.close();
+    },
+  };
+}
+
+async function assemble(config: NodeConfig, { layerSource, clock, logger }: NodeDeps): Promise<NodeParts> {
+  const { dataDir } = config;
+  const nodeId = config.nodeId ?? nodeIdOf(dataDir);
+  const native = await buildNative();
+  const attach = await AttachClient.start({ binaryPath: native.attach });
+  const warn = (message: string, reason: string) => logger.warn({ reason }, message);
+  const disk = await openDisk({ dataDir, mode: config.disk, sizeMb: config.diskMb, attach, warn });
+  const layers = new LayerStore(join(disk.directory, "layers"), layerSource);
+  await layers.removeDrafts();
+  const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers() });
+  const maker = new DockerSlotMaker({
+    docker: openDocker(config.dockerHost),
+    nodeId,
+    slotsDirectory: join(dataDir, "slots"),
+    initPath: native.init,
+    network,
+    clock,
+  });
+  const { slotsMax } = config.pool;
+  const size = { cpus: availableParallelism(), memoryMb: totalmem() / MB, diskMb: disk.space().totalBytes / MB, slotsMax };
+  return {
+    nodeId,
+    maker,
+    pool: new SlotPool(maker, { ...config.pool, waitersMax: WAITERS_MAX, clock, logger }),
+    attach,
+    disk,
+    layers,
+    network,
+    journal: new Journal(join(dataDir, "journal")),
+    tombstones: new Tombstones(join(dataDir, "tombstones")),
+    registry: new SandboxRegistry(clock),
+    turns: new Turns(),
+    interrupts: new Interrupts(),
+    capacity: capacityOf(size, config.overcommit),
+    clock,
+    logger,
+    state: "joining",
+  };
+}
+
+/** Ends all that was started here and takes it away. Stopped sandboxes stay, in their disks and in the journal. */
+async function purge(parts: NodeParts): Promise<void> {
+  await Promise.all(parts.registry.running().map(({ entry }) => parts.turns.take(entry.sandboxId, () => endRun(parts, entry.sandboxId))));
+  await parts.pool.stop();
+  for (const slot of await parts.maker.list()) await parts.maker.destroy(slot);
+  await parts.network.close();
+  await parts.disk.close();
+}

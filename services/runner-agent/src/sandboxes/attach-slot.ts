@@ -1,0 +1,50 @@
+import type { StartOrder } from "@banyan/contracts";
+import { assert } from "@banyan/kernel";
+import { type AttachRequest, limitWrites, NativeError, type Slot } from "@banyan/runtime";
+import { giveUpSlot } from "./end-run.ts";
+import type { JournalEntry } from "./journal.ts";
+import type { NodeParts } from "./parts.ts";
+import { seedFiles } from "./seed.ts";
+
+/** A slot may die between its claim and the attach; then another one is taken. */
+const SLOTS_TRIED_MAX = 3;
+
+/** The slot a start works with; null while it is between two. */
+export interface HeldSlot {
+  slot: Slot | null;
+  path: "warm" | "cold";
+}
+
+/** The journal names the slot before anything is attached to it: after a crash no slot is taken for free that is not. */
+export async function attachSlot(parts: NodeParts, order: StartOrder, entry: JournalEntry, held: HeldSlot): Promise<Slot> {
+  for (let tried = 1; ; tried++) {
+    const { slot } = held;
+    assert(slot !== null, "an attach needs a slot");
+    if (order.network.egress === "allow") await parts.network.allow(slot.address, order.network.allow);
+    parts.journal.write({ ...entry, slot });
+    try {
+      await parts.attach.attach(attachRequest(parts, order, slot));
+      return slot;
+    } catch (error) {
+      const isSlotGone = error instanceof NativeError && error.errnoName === "ESRCH";
+      if (!isSlotGone || tried === SLOTS_TRIED_MAX) throw error;
+      parts.logger.warn({ slotId: slot.id }, "a slot died before it was attached to");
+      held.slot = null;
+      await giveUpSlot(parts, slot);
+      ({ slot: held.slot, path: held.path } = await parts.pool.claim(order.deadlineMs));
+    }
+  }
+}
+
+function attachRequest({ disk, layers, network }: NodeParts, order: StartOrder, slot: Slot): AttachRequest {
+  return {
+    pid: slot.pid,
+    startTime: slot.startTime,
+    lower: order.layers.map(({ digest }) => layers.path(digest)).reverse(),
+    ...disk.driver.paths(order.sandboxId),
+    hostname: order.hostname,
+    seeds: order.fresh ? seedFiles(order.hostname, network.resolvers) : [],
+    cgroups: limitWrites(slot.cgroups, order.resources),
+    netDown: order.network.egress === "closed",
+  };
+}

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DEFAULT_RESOURCES, type InputOf, type NodeStop, type StartOrder } from "@banyan/contracts";
+import { newId, silentLogger, systemClock } from "@banyan/kernel";
+import { NODE_DEFAULTS, type Node, type NodeConfig, openNode, startSandbox } from "@banyan/runner-agent";
+import type { ExitStatus } from "@banyan/runtime";
+import { testRootfs } from "./rootfs.ts";
+
+/** Short: sockets of slots live below it, and their paths have at most 107 bytes. */
+const DATA_ROOT = "/var/tmp";
+const EXEC_TIMEOUT_MS = 20_000;
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+let subnets = 0;
+
+export interface TestNode extends Node {
+  config: NodeConfig;
+  died: { sandboxId: string; epoch: number }[];
+  order(changes?: Partial<StartOrder>): StartOrder;
+  /** Runs a shell command in a sandbox that was started with this order. */
+  sh(order: StartOrder, command: string): Promise<{ out: string; err: string; status: ExitStatus }>;
+  /** Ends everything and removes the data directory. */
+  end(): Promise<void>;
+}
+
+/** A node of its own on the real container engine: own id, data directory, bridge and subnet. */
+export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestNode> {
+  const rootfs = await testRootfs();
+  const dataDir = changes.dataDir ?? mkdtempSync(join(DATA_ROOT, "bny-"));
+  const config: NodeConfig = {
+    ...NODE_DEFAULTS,
+    dataDir,
+    dockerHost: process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost,
+    subnet: `10.${208 + (process.pid % 8)}.${subnets++ % 256}.0/24`,
+    diskMb: 4_096,
+    pool: { target: 2, parallel: 2, perS: 50, slotsMax: 100 },
+    ...changes,
+  };
+  const died: TestNode["died"] = [];
+  const node = await openNode(config, { layerSource: rootfs.source, clock: systemClock, logger: silentLogger, onDied: ({ sandboxId, epoch }) => died.push({ sandboxId, epoch }) });
+  return {
+    ...node,
+    config,
+    died,
+    order: (given = {}) => ({
+      sandboxId: newId("sbx"),
+      orgId: newId("org"),
+      epoch: 1,
+      fresh: true,
+      layers: [rootfs.layer],
+      env: { PATH },
+      workdir: "/",
+      user: "root",
+      hostname: "test",
+      resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128, diskMb: 256 },
+      network: { egress: "open", allow: [] },
+      deadlineMs: 20_000,
+      ...given,
+    }),
+    async sh(order, command) {
+      const { init, env, workdir, user } = node.parts.registry.find(order);
+      const read = { out: "", err: "" };
+      const spec = { argv: ["/bin/sh", "-c", command], env, cwd: workdir, user, timeoutMs: EXEC_TIMEOUT_MS };
+      const status = await init.exec(spec, {
+        onStdout: (chunk) => {
+          read.out += chunk.toString();
+        },
+        onStderr: (chunk) => {
+          read.err += chunk.toString();
+        },
+      });
+      return { ...read, status };
+    },
+    async end() {
+      await node.stop("purge");
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts and expects to have started. */
+export async function start(node: TestNode, order: StartOrder) {
+  const answer = await startSandbox(node.parts, order);
+  if (answer.kind !== "started") throw new Error(`refused: ${answer.reason}`);
+  return answer;
+}
+
+export function stopOf(order: StartOrder, changes: Partial<InputOf<typeof NodeStop>> = {}): InputOf<typeof NodeStop> {
+  return { sandboxId: order.sandboxId, epoch: order.epoch, graceMs: 0, idleSince: null, ...changes };
+}
