@@ -1,6 +1,7 @@
 import { messageOf } from "@banyan/kernel";
-import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
+import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { Link } from "./link.ts";
+import { oncePerConnection } from "./once-per-connection.ts";
 import { type DurableShape, ensureConsumer, type StreamName } from "./streams.ts";
 import { withReceiveSpan } from "./trace.ts";
 
@@ -38,17 +39,12 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
   const dropPulls = (): void => {
     for (const pull of pulls) pull.stop();
   };
-  let opened: Promise<Consumer> | undefined;
   // The server may come back without its store: look at stream and consumer again, and do not wait for pulls it has forgotten.
+  const open = oncePerConnection(link, () => ensureConsumer(link, shape.stream, shape));
   const unsubscribe = link.onStatus((status) => {
     if (status === "disconnected") return;
-    opened = undefined;
     dropPulls();
   });
-  const open = (): Promise<Consumer> => {
-    opened ??= ensureConsumer(link, shape.stream, shape);
-    return opened;
-  };
 
   const lane = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
@@ -60,7 +56,6 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
         for await (const msg of pull) await settle(link, shape, msg, handle);
         pulls.delete(pull);
       } catch (error) {
-        opened = undefined;
         if (link.connected)
           link.logger.warn({ durable: shape.durable, reason: messageOf(error) }, "cannot read the consumer; trying again");
         await link.clock.sleep(REOPEN_DELAY_MS, stopped.signal).catch(() => {});

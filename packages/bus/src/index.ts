@@ -8,5 +8,6 @@ export type { Bucket, KvOptions } from "./kv.ts";
 export type { KvChange } from "./kv-watch.ts";
 export type { BusStatus } from "./link.ts";
 export type { EventHandler, OnEventsOptions } from "./on-events.ts";
+export { type BusRole, type BusUser, permissionsConfig } from "./permissions.ts";
 export type { PublishOptions } from "./publish.ts";
 export type { Handler, Request, Served, ServeOptions } from "./serve.ts";

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { type KvChange, watchBucket } from "./kv-watch.ts";
 import { type Link, unavailable } from "./link.ts";
 import { isStreamMissing } from "./missing.ts";
+import { oncePerConnection } from "./once-per-connection.ts";
 import { decode, encode } from "./wire.ts";
 
 const KEYS_MAX = 100_000;
@@ -30,35 +31,45 @@ export interface Bucket<T> {
 }
 
 export function openBucket<T>(link: Link, name: string, options: KvOptions<T>): Bucket<T> {
-  // Bound without a look at the server, so that who may only write needs no other permission; made when it turns out to be missing.
+  // Bound without a look at the server, so that who may only write needs no other permission.
   const bound: Promise<KV> = new Kvm(link.js).open(name, { allow_direct: true });
-  const ensure = () => ensureBucket(link, name, options.ttlMs ?? 0);
+  const ensure = oncePerConnection(link, () => ensureBucket(link, name, options.ttlMs ?? 0));
   const attempt = async <R>(operation: (kv: KV) => Promise<R>): Promise<R> => {
     link.assertConnected();
-    const kv = await bound;
     try {
-      return await operation(kv).catch(async (error) => {
-        if (!isStreamMissing(error)) throw error;
-        await ensure();
-        return operation(kv);
-      });
+      return await operation(await bound);
     } catch (error) {
       if (isFault(error)) throw error;
       throw unavailable(`the bucket ${name} does not answer: ${messageOf(error)}`, error);
     }
   };
+  // A write that no bucket takes fails at once, and then the bucket is made.
+  const write = (operation: (kv: KV) => Promise<unknown>): Promise<void> =>
+    attempt(async (kv) => {
+      await operation(kv).catch(async (error) => {
+        if (!isStreamMissing(error)) throw error;
+        await ensure();
+        await operation(kv);
+      });
+    });
+  // nats-server 2.9 leaves a direct read of a missing bucket without an answer, so it is made before.
+  const read = <R>(operation: (kv: KV) => Promise<R>): Promise<R> =>
+    attempt(async (kv) => {
+      await ensure();
+      return operation(kv);
+    });
   const parse = (entry: { json(): unknown }): T => (options.schema ? decode(options.schema, entry, "internal") : (entry.json() as T));
 
   return {
-    put: (key, value) => attempt(async (kv) => void (await kv.put(key, encode(value, link.payloadMaxBytes, key)))),
+    put: (key, value) => write((kv) => kv.put(key, encode(value, link.payloadMaxBytes, key))),
     get: (key) =>
-      attempt(async (kv) => {
+      read(async (kv) => {
         const entry = await kv.get(key);
         return entry?.operation === "PUT" ? parse(entry) : null;
       }),
-    delete: (key) => attempt((kv) => kv.delete(key)),
+    delete: (key) => write((kv) => kv.delete(key)),
     keys: () =>
-      attempt(async (kv) => {
+      read(async (kv) => {
         const keys: string[] = [];
         for await (const key of await kv.keys()) {
           if (keys.length >= KEYS_MAX) throw fault("request.too_large", { bucket: name, keysMax: KEYS_MAX });

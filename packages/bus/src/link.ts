@@ -1,6 +1,6 @@
 import { fault } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
-import { type JetStreamClient, type JetStreamManager, jetstream } from "@nats-io/jetstream";
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { errors } from "@nats-io/transport-node";
 
@@ -56,6 +56,8 @@ export function createLink(nc: NatsConnection, logger: Logger, clock: Clock): Li
   };
   follow().catch((err) => logger.error({ err }, "the status of the NATS connection cannot be followed any more"));
 
+  const manager = jetstreamManager(nc, { timeout: JETSTREAM_TIMEOUT_MS, checkAPI: false });
+
   return {
     nc,
     js,
@@ -67,7 +69,7 @@ export function createLink(nc: NatsConnection, logger: Logger, clock: Clock): Li
     get payloadMaxBytes() {
       return payloadMaxBytes;
     },
-    manager: () => js.jetstreamManager(false),
+    manager: () => manager,
     onStatus(listener) {
       statusListeners.add(listener);
       return () => statusListeners.delete(listener);

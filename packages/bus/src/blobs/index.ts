@@ -1,3 +1,3 @@
 export { blobStoreConformance } from "./conformance.ts";
-export { jetstreamBlobs } from "./jetstream.ts";
+export { BLOBS_BUCKET, jetstreamBlobs } from "./jetstream.ts";
 export type { BlobStore } from "./port.ts";

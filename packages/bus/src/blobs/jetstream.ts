@@ -6,6 +6,7 @@ import { Base64UrlPaddedCodec, type ObjectStore, Objm, StorageType } from "@nats
 import { z } from "zod";
 import { type Link, unavailable } from "../link.ts";
 import { isStreamMissing } from "../missing.ts";
+import { oncePerConnection } from "../once-per-connection.ts";
 import type { BlobStore } from "./port.ts";
 
 export const BLOBS_BUCKET = "blobs";
@@ -17,28 +18,31 @@ type Info = z.infer<typeof Info>;
 
 /** Blobs in JetStream's object store: nothing more to install, good for one machine and for small clusters. */
 export function jetstreamBlobs(link: Link): BlobStore {
-  let opened: Promise<ObjectStore> | undefined;
-  link.onStatus(() => {
-    opened = undefined;
+  const open = (): Promise<ObjectStore> => new Objm(link.js).create(BLOBS_BUCKET, { storage: StorageType.File });
+  const store = oncePerConnection(link, open);
+  // nats-server 2.9 leaves a direct read of a missing stream without an answer, so it is looked for before.
+  const ensure = oncePerConnection(link, async () => {
+    const { streams } = await link.manager();
+    await streams.info(STREAM).catch(async (error) => {
+      if (!isStreamMissing(error)) throw error;
+      await store();
+    });
   });
-  const store = (): Promise<ObjectStore> => {
-    opened ??= new Objm(link.js).create(BLOBS_BUCKET, { storage: StorageType.File });
-    return opened;
-  };
-  // The bucket is made first: a server that has no such stream leaves a direct read without an answer.
-  const find = async (name: string): Promise<Info | null> => {
-    await store();
-    return readInfo(link, name);
-  };
   const attempt = async <R>(operation: () => Promise<R>): Promise<R> => {
     link.assertConnected();
     try {
       return await operation();
     } catch (error) {
-      opened = undefined;
       if (isFault(error)) throw error;
       throw unavailable(`the blob store does not answer: ${messageOf(error)}`, error);
     }
+  };
+  const find = async (name: string): Promise<Info | null> => {
+    await ensure();
+    const { direct } = await link.manager();
+    const found = await direct.getMessage(STREAM, { last_by_subj: `$O.${BLOBS_BUCKET}.M.${Base64UrlPaddedCodec.encode(name)}` });
+    const info = found && Info.parse(found.json());
+    return info === null || info.deleted ? null : info;
   };
 
   return {
@@ -73,18 +77,6 @@ function bytesOf(content: Readable): ReadableStream<Uint8Array> {
       await chunks.return?.();
     },
   });
-}
-
-async function readInfo(link: Link, name: string): Promise<Info | null> {
-  const { direct } = await link.manager();
-  try {
-    const found = await direct.getMessage(STREAM, { last_by_subj: `$O.${BLOBS_BUCKET}.M.${Base64UrlPaddedCodec.encode(name)}` });
-    const info = found && Info.parse(found.json());
-    return info === null || info.deleted ? null : info;
-  } catch (error) {
-    if (isStreamMissing(error)) return null;
-    throw error;
-  }
 }
 
 /**

@@ -1,0 +1,74 @@
+import { NODES_BUCKET, NodeId, type Owner, SandboxDied } from "@banyan/contracts";
+import { assert } from "@banyan/kernel";
+import { BLOBS_BUCKET } from "./blobs/index.ts";
+import { inboxPrefixOf } from "./connect.ts";
+
+/** A service of the cluster, or one node. `nodeId: "*"` is one credential for all nodes: simpler, and then a node may pass for another. */
+export type BusRole = { kind: Owner } | { kind: "node"; nodeId: string };
+
+export interface BusUser {
+  user: string;
+  password: string;
+  role: BusRole;
+}
+
+interface Grants {
+  publish: string[];
+  subscribe: string[];
+}
+
+/** JetStream as a service of our own uses it: its API, acknowledgements, flow control, buckets and blobs. */
+const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+/** An answer may be given once, and as late as the longest deadline of a verb. */
+const RESPONSES = '{ max: 1, expires: "5m" }';
+const USER_NAME = /^[A-Za-z0-9_-]+$/;
+
+/** Who may say and hear what. Nodes run other people's code next door, so theirs are the narrow ones. */
+const GRANTS: Record<Owner, Grants> = {
+  gateway: {
+    publish: ["rpc.scheduler.>", "rpc.image-builder.>", "rpc.volume-manager.>", "job.>", ...JETSTREAM],
+    subscribe: ["rpc.gateway.>"],
+  },
+  scheduler: {
+    publish: ["rpc.node.>", "rpc.image-builder.>", "rpc.volume-manager.>", "job.>", "evt.>", ...JETSTREAM],
+    subscribe: ["rpc.scheduler.>"],
+  },
+  "image-builder": { publish: ["rpc.node.>", "job.image-builder.>", "evt.image.>", ...JETSTREAM], subscribe: ["rpc.image-builder.>"] },
+  "volume-manager": { publish: ["rpc.node.>", "job.volume-manager.>", "evt.volume.>", ...JETSTREAM], subscribe: ["rpc.volume-manager.>"] },
+};
+
+/**
+ * A node answers its own verbs, writes its own heartbeat, says that a sandbox died, and reads blobs. It calls nobody, and makes no stream or
+ * bucket: the scheduler does.
+ */
+function grantsOfNode(nodeId: string): Grants {
+  assert(nodeId === "*" || NodeId.safeParse(nodeId).success, `not a node id: ${nodeId}`);
+  const stream = `OBJ_${BLOBS_BUCKET}`;
+  const readBlobs = [`$JS.API.STREAM.INFO.${stream}`, `$JS.API.DIRECT.GET.${stream}`, `$JS.API.DIRECT.GET.${stream}.>`];
+  return {
+    publish: [SandboxDied.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs],
+    subscribe: [`rpc.node.${nodeId}.>`],
+  };
+}
+
+/** The `authorization` block of nats-server's configuration. */
+export function permissionsConfig(users: readonly BusUser[]): string {
+  return `authorization {\n  users: [\n${users.map(userBlock).join("\n")}\n  ]\n}\n`;
+}
+
+function userBlock({ user, password, role }: BusUser): string {
+  assert(USER_NAME.test(user), `a bus user's name holds letters, digits, - and _: ${user}`);
+  const { publish, subscribe } = role.kind === "node" ? grantsOfNode(role.nodeId) : GRANTS[role.kind];
+  // Each hears the answers to its own requests only: connectBus puts the user's name into its inboxes.
+  const heard = [...subscribe, `${inboxPrefixOf(user)}.>`];
+  return [
+    "    {",
+    `      user: ${JSON.stringify(user)}, password: ${JSON.stringify(password)}`,
+    "      permissions: {",
+    `        publish: { allow: ${JSON.stringify(publish)} }`,
+    `        subscribe: { allow: ${JSON.stringify(heard)} }`,
+    `        allow_responses: ${RESPONSES}`,
+    "      }",
+    "    }",
+  ].join("\n");
+}

@@ -1,0 +1,111 @@
+import { Readable } from "node:stream";
+import { type Bus, type BusRole, connectBus, permissionsConfig } from "@banyan/bus";
+import { ListNodes, NodeDelete, SandboxDied } from "@banyan/contracts";
+import { newId, silentLogger } from "@banyan/kernel";
+import { startNats, type TestNats } from "@banyan/testkit";
+import { connect } from "@nats-io/transport-node";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+const ROLES: Record<string, BusRole> = {
+  gateway: { kind: "gateway" },
+  scheduler: { kind: "scheduler" },
+  builder: { kind: "image-builder" },
+  "node-a": { kind: "node", nodeId: "a" },
+  "node-b": { kind: "node", nodeId: "b" },
+};
+const users = Object.entries(ROLES).map(([user, role]) => ({ user, password: `secret of ${user}`, role }));
+
+let nats: TestNats;
+let scheduler: Bus;
+let node: Bus;
+const buses: Bus[] = [];
+
+const as = async (user: string): Promise<Bus> => {
+  const bus = await connectBus({ servers: nats.url, name: user, user, password: `secret of ${user}`, logger: silentLogger });
+  buses.push(bus);
+  return bus;
+};
+
+beforeAll(async () => {
+  nats = await startNats({ config: permissionsConfig(users) });
+  scheduler = await as("scheduler");
+  node = await as("node-a");
+});
+afterAll(async () => {
+  await Promise.all(buses.map((bus) => bus.close()));
+  await nats.stop();
+});
+
+const order = () => ({ sandboxId: newId("sbx"), epoch: 1 });
+const died = () => ({ sandboxId: newId("sbx"), nodeId: "a", epoch: 1, reason: "oom", at: 0 });
+
+it("lets the gateway call the scheduler, and the scheduler a node", async () => {
+  scheduler.serve(ListNodes, async () => ({ nodes: [] }));
+  node.serve(NodeDelete.on("a"), async () => ({}));
+  await Promise.all([scheduler.flush(), node.flush()]);
+  const gateway = await as("gateway");
+  expect(await gateway.call(ListNodes, {})).toEqual({ nodes: [] });
+  expect(await scheduler.call(NodeDelete.on("a"), order())).toEqual({});
+});
+
+it("does not let a node call the scheduler or another node", async () => {
+  const forbidden = { code: "internal", message: "This service may not call that subject." };
+  await expect(node.call(ListNodes, {})).rejects.toMatchObject(forbidden);
+  await expect(node.call(NodeDelete.on("b"), order())).rejects.toMatchObject(forbidden);
+});
+
+it("does not let a node serve for another, or for the scheduler", async () => {
+  const other = await as("node-b");
+  other.serve(NodeDelete.on("c"), async () => ({}));
+  other.serve(ListNodes, async () => ({ nodes: [] }));
+  await other.flush();
+  await expect(scheduler.call(NodeDelete.on("c"), order())).rejects.toMatchObject({ code: "bus.unavailable" });
+});
+
+it("does not let a node hear answers that are not its own", async () => {
+  const eavesdropper = await connect({
+    servers: `127.0.0.1:${nats.port}`,
+    user: "node-a",
+    pass: "secret of node-a",
+    inboxPrefix: "_INBOX_node-a",
+  });
+  const refused = Promise.withResolvers<Error>();
+  eavesdropper.subscribe("_INBOX_scheduler.>", { callback: (error) => void (error && refused.resolve(error)) });
+  expect((await refused.promise).message).toMatch(/Permissions Violation/);
+  await eavesdropper.close();
+});
+
+it("lets a node write its own heartbeat, and nobody else's", async () => {
+  const bucket = scheduler.kv("nodes", { ttlMs: 10_000 });
+  await bucket.keys();
+  await node.kv("nodes").put("a", { free: 1 });
+  expect(await bucket.get("a")).toEqual({ free: 1 });
+  await expect(node.kv("nodes").put("b", { free: 1 })).rejects.toMatchObject({ code: "bus.unavailable" });
+});
+
+it("lets a node say that a sandbox died, and nothing else", async () => {
+  const heard = Promise.withResolvers<string>();
+  const events = scheduler.onEvents(SandboxDied, { durable: "test" }, async (event) => heard.resolve(event.sandboxId));
+  await scheduler.emit(SandboxDied, newId("sbx"), died());
+  const event = died();
+  await node.emit(SandboxDied, event.sandboxId, event);
+  await heard.promise;
+  await expect(node.emit({ ...SandboxDied, subjectOf: (id) => `evt.sandbox.${id}.changed` }, event.sandboxId, event)).rejects.toMatchObject(
+    {
+      code: "bus.unavailable",
+    },
+  );
+  await events.stop();
+});
+
+it("lets a node read blobs, not write them", async () => {
+  await scheduler.blobs.put("layers/a", Readable.from([Buffer.from("layer")]));
+  const stream = await node.blobs.get("layers/a");
+  expect(Buffer.concat((await stream?.toArray()) ?? []).toString()).toBe("layer");
+  await expect(node.blobs.put("layers/b", Readable.from([Buffer.from("x")]))).rejects.toMatchObject({ code: "bus.unavailable" });
+});
+
+it("refuses a wrong password at once, with a clear sentence", async () => {
+  const wrong = connectBus({ servers: nats.url, name: "x", user: "gateway", password: "wrong", logger: silentLogger });
+  await expect(wrong).rejects.toThrow("NATS refused the credentials");
+});
