@@ -32,11 +32,19 @@ export class TestNode {
 
   static async start(): Promise<TestNode> {
     const binaries = await buildNative();
-    const node = new TestNode(await AttachClient.start({ binaryPath: binaries.attach }), slotImage(binaries.init).tag);
-    await node.attach.diskEnable(node.disks);
-    const progress = await node.docker.importImage(Readable.from(slotImage(binaries.init).tar()), { repo: IMAGE, tag: slotImage(binaries.init).tag });
-    await new Promise<void>((resolve, reject) => node.docker.modem.followProgress(progress, (error: Error | null) => (error ? reject(error) : resolve())));
-    return node;
+    const image = slotImage(binaries.init);
+    const node = new TestNode(await AttachClient.start({ binaryPath: binaries.attach }), image.tag);
+    try {
+      await node.attach.diskEnable(node.disks);
+      const progress = await node.docker.importImage(Readable.from(image.tar()), { repo: IMAGE, tag: image.tag });
+      await new Promise<void>((resolve, reject) =>
+        node.docker.modem.followProgress(progress, (error: Error | null) => (error ? reject(error) : resolve())),
+      );
+      return node;
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
   }
 
   private constructor(attach: AttachClient, tag: string) {
@@ -98,7 +106,10 @@ export class TestNode {
     await this.attach.close();
     execFileSync("umount", [this.disks]);
     rmSync(this.directory, { recursive: true, force: true });
-    await this.docker.getImage(this.#image).remove({ force: true }).catch(() => undefined);
+    await this.docker
+      .getImage(this.#image)
+      .remove({ force: true })
+      .catch(() => undefined);
   }
 }
 
@@ -109,6 +120,17 @@ export async function run(init: InitClient, script: string, options: { stdin?: s
   const { stdin, ...rest } = options;
   const handlers = { onStdout: (chunk: Buffer) => void out.push(chunk), onStderr: (chunk: Buffer) => void err.push(chunk) };
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const exit = await init.exec({ argv: ["/bin/sh", "-c", script], env, ...rest }, { ...handlers, ...(stdin === undefined ? {} : { stdin }) });
+  const exit = await init.exec(
+    { argv: ["/bin/sh", "-c", script], env, ...rest },
+    { ...handlers, ...(stdin === undefined ? {} : { stdin }) },
+  );
   return { ...exit, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
+}
+
+/** How many processes inside have a command line that matches. */
+export async function count(init: InitClient, pattern: string): Promise<number> {
+  const found: Buffer[] = [];
+  // Executed directly: a shell around it would hold the pattern in its own command line.
+  await init.exec({ argv: ["/usr/bin/pgrep", "-f", "-c", pattern] }, { onStdout: (chunk) => void found.push(chunk) });
+  return Number(Buffer.concat(found).toString());
 }

@@ -38,7 +38,10 @@ export class Connection {
   readonly #decoder = new FrameDecoder();
   readonly #handler: ConnectionHandler;
   #ended = false;
-  #busy: Promise<void> | undefined;
+  #isHeldBack = false;
+  /** The other side is done; said when what it sent before has been delivered. */
+  #isFinished = false;
+  #brokenBy: NativeError | undefined;
 
   constructor(socketPath: string, request: Buffer, handler: ConnectionHandler) {
     this.#handler = handler;
@@ -46,9 +49,10 @@ export class Connection {
     this.#socket.on("data", (chunk) => this.#receive(chunk));
     this.#socket.on("end", () => this.#finish());
     this.#socket.on("close", () => this.#finish());
-    this.#socket.on("error", (cause) =>
-      this.fail(new NativeError("connection_lost", `the sandbox's init is lost: ${cause.message}`, { cause })),
-    );
+    this.#socket.on("error", (cause) => {
+      this.#brokenBy = new NativeError("connection_lost", `the sandbox's init is lost: ${cause.message}`, { cause });
+      this.#finish();
+    });
     this.#socket.write(request);
   }
 
@@ -79,7 +83,7 @@ export class Connection {
   }
 
   resume(): void {
-    if (this.#busy === undefined) this.#socket.resume();
+    if (!this.#isHeldBack) this.#socket.resume();
   }
 
   /** Ends it as the caller wishes; nothing more is reported but `failure`. */
@@ -95,45 +99,41 @@ export class Connection {
   }
 
   #receive(chunk: Buffer): void {
+    this.#deliver(this.#decoder.push(chunk));
+  }
+
+  #deliver(frames: Iterator<Frame, void, void>): void {
     try {
-      this.#deliver(this.#decoder.push(chunk));
+      for (let next = frames.next(); !next.done && !this.#ended; next = frames.next()) {
+        if (next.value.type === Type.Error) throw readError(next.value.payload);
+        const wait = this.#handler.onFrame(next.value);
+        if (wait === undefined) continue;
+        this.#holdBack(wait, frames);
+        return;
+      }
     } catch (cause) {
       this.fail(asNativeError(cause));
     }
   }
 
-  #deliver(frames: Iterator<Frame, void, void>): void {
-    for (;;) {
-      const next = frames.next();
-      if (next.done || this.#ended) return;
-      const frame = next.value;
-      if (frame.type === Type.Error) throw readError(frame.payload);
-      const wait = this.#handler.onFrame(frame);
-      if (wait === undefined) continue;
-      this.#holdBack(wait, frames);
-      return;
-    }
-  }
-
   #holdBack(wait: Promise<void>, frames: Iterator<Frame, void, void>): void {
+    this.#isHeldBack = true;
     this.#socket.pause();
-    this.#busy = wait.then(
-      () => {
-        this.#busy = undefined;
-        try {
-          this.#deliver(frames);
-        } catch (cause) {
-          this.fail(asNativeError(cause));
-        }
-        if (this.#busy === undefined && !this.#ended) this.#socket.resume();
-      },
-      (cause: unknown) => this.fail(asNativeError(cause)),
-    );
+    const goOn = (): void => {
+      this.#isHeldBack = false;
+      this.#deliver(frames);
+      if (this.#isHeldBack || this.#ended) return;
+      if (this.#isFinished) this.#finish();
+      else this.#socket.resume();
+    };
+    wait.then(goOn, (cause: unknown) => this.fail(asNativeError(cause)));
   }
 
   #finish(): void {
-    if (this.#ended) return;
-    this.close(this.#decoder.isEmpty ? undefined : new NativeError("connection_lost", "the sandbox's init broke off inside a frame"));
+    this.#isFinished = true;
+    if (this.#ended || this.#isHeldBack) return;
+    const cut = this.#decoder.isEmpty ? undefined : new NativeError("connection_lost", "the sandbox's init broke off inside a frame");
+    this.close(this.#brokenBy ?? cut);
   }
 
   #drained(): Promise<void> {
