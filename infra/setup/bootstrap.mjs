@@ -7,12 +7,13 @@ import { buildNative, installDependencies } from "./workspace.mjs";
 /**
  * Brings the machine to where the services can run. On a machine that is ready it takes a fraction of a second and says nothing.
  * @param {string} stateDir where the log goes
+ * @param {{ ownDocker?: boolean }} [options]
  */
-export async function bootstrap(stateDir) {
+export async function bootstrap(stateDir, options = {}) {
   checkMachine();
   const report = openReport(join(stateDir, "log/setup.log"));
   try {
-    const docker = await dockerAnswers();
+    const docker = !options.ownDocker && (await dockerAnswers());
     await installPackages(report, { docker, nats: isSet("NATS_URL"), postgres: isSet("DATABASE_URL") });
     await installDependencies(report);
     await buildNative(report);

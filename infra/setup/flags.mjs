@@ -22,6 +22,7 @@ Sets up what is missing and starts all services of Banyan in one process.
 ${Object.entries(FLAGS)
   .map(([name, { argument, help }]) => `  --${name} ${argument}`.padEnd(28) + help)
   .join("\n")}
+  --own-docker              a Docker Engine of its own, even where one runs
   --no-demo                 do not run the demonstration
   --demo-only               end after the demonstration
   --help                    this text
@@ -38,7 +39,10 @@ export function parseStartFlags(argv) {
   const boolean = { type: /** @type {const} */ ("boolean") };
   let values;
   try {
-    values = parseArgs({ args: argv, options: { ...options, help: boolean, "no-demo": boolean, "demo-only": boolean } }).values;
+    values = parseArgs({
+      args: argv,
+      options: { ...options, help: boolean, "own-docker": boolean, "no-demo": boolean, "demo-only": boolean },
+    }).values;
   } catch (error) {
     throw new Refusal(error instanceof Error ? error.message : String(error), "See `npm start -- --help`.");
   }
@@ -49,6 +53,7 @@ export function parseStartFlags(argv) {
     const value = values[name];
     if (typeof value === "string") env[variable] = value;
   }
+  if (values["own-docker"]) env.BANYAN_DOCKER = "own";
   if (values["no-demo"]) env.BANYAN_DEMO = "off";
   if (values["demo-only"]) env.BANYAN_DEMO = "only";
   return { kind: "start", dataDir: env.BANYAN_DATA_DIR ?? process.env.BANYAN_DATA_DIR ?? DATA_DIR_DEFAULT, env };

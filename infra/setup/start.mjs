@@ -9,6 +9,6 @@ await runCommand(async () => {
     process.stdout.write(command.text);
     return 0;
   }
-  await bootstrap(command.dataDir);
+  await bootstrap(command.dataDir, { ownDocker: command.env.BANYAN_DOCKER === "own" });
   return runService("services/standalone/src/main.ts", [], command.env);
 });

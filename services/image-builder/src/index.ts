@@ -1,4 +1,3 @@
-export { openDocker } from "./build/docker.ts";
 export { LayerCache } from "./build/layer-cache.ts";
 export { makeLayer } from "./build/make-layer.ts";
 export { type Config, readConfig } from "./config.ts";

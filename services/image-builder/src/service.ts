@@ -1,8 +1,8 @@
 import { connectBus } from "@banyan/bus";
 import { fault } from "@banyan/contracts";
 import { openDatabase } from "@banyan/db";
+import { openDocker } from "@banyan/runtime";
 import { defineService } from "@banyan/service";
-import { openDocker } from "./build/docker.ts";
 import { removeLeftovers } from "./build/from-registry.ts";
 import { LayerCache } from "./build/layer-cache.ts";
 import type { Config } from "./config.ts";

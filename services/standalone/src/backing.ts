@@ -69,7 +69,8 @@ async function startDocker(config: Config, logger: Logger, own: Backing["own"]):
       `No Docker Engine answers at DOCKER_HOST=${config.dockerHost}: start it, or unset DOCKER_HOST to have one started here.`,
     );
   }
-  if (await answers(config.dockerHostDefault)) return config.dockerHostDefault;
+  const system = config.dockerHostSystem;
+  if (system !== null && (await answers(system))) return system;
   const engine = await startDockerEngine({ dataDir: join(config.dataDir, "docker"), logger });
   own.push({ name: "Docker Engine", pid: engine.pid, stop: () => engine.stop() });
   return engine.host;

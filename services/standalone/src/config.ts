@@ -2,7 +2,7 @@ import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/servic
 import { z } from "zod";
 
 const HEALTH_PORT = 7071;
-const DOCKER_SOCKET_DEFAULT = "unix:///var/run/docker.sock";
+const DOCKER_HOST_SYSTEM = "unix:///var/run/docker.sock";
 
 export interface Config extends BaseConfig {
   dataDir: string;
@@ -14,9 +14,9 @@ export interface Config extends BaseConfig {
   /** Configured ones are used; null: an own one is started. */
   natsUrl: string | null;
   databaseUrl: string | null;
-  /** Configured, else the system's where it answers, else an own one. */
   dockerHost: string | null;
-  dockerHostDefault: string;
+  /** Tried before an own engine is started; null: it is to be an own one. */
+  dockerHostSystem: string | null;
   clusterToken: string | null;
   apiKey: string | null;
   /** The whole environment, for the services' own configurations. */
@@ -33,11 +33,13 @@ const Environment = z.object({
   NATS_URL: z.string().optional(),
   DATABASE_URL: z.string().optional(),
   DOCKER_HOST: z.url({ protocol: /^(unix|tcp)$/ }).optional(),
+  BANYAN_DOCKER: z.enum(["auto", "own"]).default("auto"),
 });
 
 /** The only place of this service that reads the environment. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const read = readEnvironment(Environment, environment);
+  const isOwn = read.BANYAN_DOCKER === "own";
   return {
     ...readBaseConfig(environment, { healthPort: HEALTH_PORT }),
     dataDir: read.BANYAN_DATA_DIR,
@@ -46,8 +48,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     demo: read.BANYAN_DEMO,
     natsUrl: read.NATS_URL ?? null,
     databaseUrl: read.DATABASE_URL ?? null,
-    dockerHost: read.DOCKER_HOST ?? null,
-    dockerHostDefault: DOCKER_SOCKET_DEFAULT,
+    dockerHost: isOwn ? null : (read.DOCKER_HOST ?? null),
+    dockerHostSystem: isOwn ? null : DOCKER_HOST_SYSTEM,
     clusterToken: read.BANYAN_CLUSTER_TOKEN ?? null,
     apiKey: read.BANYAN_BOOTSTRAP_KEY ?? null,
     environment,

@@ -1,0 +1,70 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import Docker from "dockerode";
+
+/** What one Banyan has on its host outside its data directory, by kind. */
+export interface Footprint {
+  containers: string[];
+  mounts: string[];
+  loops: string[];
+  links: string[];
+  tables: string[];
+  processes: string[];
+}
+
+/** Looks at the machine itself, not at what Banyan believes. `links` of an earlier look are looked for by name, as nothing ties them to a node once their bridge is gone. */
+export async function footprintOf(dataDir: string, dockerHost: string | null, earlier?: Footprint): Promise<Footprint> {
+  const nodeId = readFileSync(join(dataDir, "node-id"), "utf8").trim();
+  const hash = createHash("sha256").update(nodeId).digest("hex").slice(0, 8);
+  const links = readdirSync("/sys/class/net");
+  const bridge = `bny${hash}`;
+  return {
+    containers: dockerHost === null ? [] : await containersOf(dockerHost, nodeId),
+    mounts: readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(dataDir)),
+    loops: readdirSync("/sys/block").filter((name) => backingOf(name).startsWith(dataDir)),
+    links: links.filter((name) => name === bridge || masterOf(name) === bridge || earlier?.links.includes(name)),
+    tables: tables().includes(`banyan_${hash}`) ? [`banyan_${hash}`] : [],
+    processes: processesOf(dataDir),
+  };
+}
+
+export const isEmpty = (footprint: Footprint): boolean => Object.values(footprint).every((found) => found.length === 0);
+
+async function containersOf(dockerHost: string, nodeId: string): Promise<string[]> {
+  const docker = new Docker({ socketPath: new URL(dockerHost).pathname });
+  const listed = await docker.listContainers({ all: true, filters: { label: [`banyan.node=${nodeId}`] } });
+  return listed.map(({ Id }) => Id);
+}
+
+function backingOf(block: string): string {
+  const file = `/sys/block/${block}/loop/backing_file`;
+  return existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+}
+
+function masterOf(link: string): string | null {
+  const uevent = `/sys/class/net/${link}/master/uevent`;
+  return existsSync(uevent) ? (/INTERFACE=(.*)/.exec(readFileSync(uevent, "utf8"))?.[1] ?? null) : null;
+}
+
+/** Processes that name the data directory on their command line, and those that were started with it in their environment. */
+function processesOf(dataDir: string): string[] {
+  const found: string[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      if (line.includes(dataDir) || environment.includes(`BANYAN_DATA_DIR=${dataDir}\0`))
+        found.push(`${pid} ${line.replaceAll("\0", " ")}`);
+    } catch (error) {
+      // Gone between the list and the look.
+      if (!(error instanceof Error && "code" in error && ["ENOENT", "ESRCH"].includes(String(error.code)))) throw error;
+    }
+  }
+  return found;
+}
+
+const tables = (): string[] => execFileSync("nft", ["list", "tables"], { encoding: "utf8" }).split(/\s+/);

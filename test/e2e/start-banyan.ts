@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Banyan } from "@banyan/sdk";
+
+export const ROOT = resolve(import.meta.dirname, "../..");
+/** The first start of a machine makes the image. */
+export const IMAGE_MS = 300_000;
+const READY_MS = 90_000;
+const STOP_MS = 90_000;
+/** One node at a time runs here, beside whatever else the machine does. */
+const SUBNET = "10.211.0.0/16";
+const OUTPUT_TAIL = 4_000;
+
+export interface TestBanyan {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  readonly banyan: Banyan;
+  /** What it has said at the terminal. */
+  output(): string;
+  signal(signal: NodeJS.Signals): void;
+  /** The exit code, or the signal that ended it. */
+  exited: Promise<number | string>;
+  /** As Ctrl-C does; answers the exit code. */
+  stop(): Promise<number | string>;
+}
+
+/** Short: unix sockets lie below it. Open: Postgres must pass through it. */
+export async function makeDataDir(): Promise<string> {
+  return mkdtemp("/var/tmp/bny-");
+}
+
+/** The whole of Banyan as a user has it: one process of its own, on free ports, with a data directory of its own. */
+export async function startBanyan(dataDir: string, env: Record<string, string> = {}): Promise<TestBanyan> {
+  const child = spawnBanyan(dataDir, env);
+  const output = collect(child);
+  const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
+  const late = AbortSignal.timeout(READY_MS);
+  const ready = once(child, "message", { signal: late }).then(([message]) => message as { url: string; apiKey: string });
+  const first = await Promise.race([ready, exited.then((code) => new Error(`it ended with ${code}:\n${output()}`))]).catch(
+    (cause) => new Error(`not ready within ${READY_MS} ms:\n${output()}`, { cause }),
+  );
+  if (first instanceof Error) {
+    child.kill("SIGKILL");
+    throw first;
+  }
+  const { url, apiKey } = first;
+  const signal = (name: NodeJS.Signals): void => void child.kill(name);
+  return {
+    url,
+    apiKey,
+    pid: child.pid ?? 0,
+    dataDir,
+    banyan: new Banyan({ url, apiKey }),
+    output,
+    signal,
+    exited,
+    async stop() {
+      signal("SIGINT");
+      const timer = setTimeout(() => signal("SIGKILL"), STOP_MS);
+      const code = await exited;
+      clearTimeout(timer);
+      return code;
+    },
+  };
+}
+
+export function spawnBanyan(dataDir: string, env: Record<string, string> = {}): ChildProcess {
+  return spawn(process.execPath, [join(ROOT, "services/standalone/src/main.ts")], {
+    env: {
+      ...process.env,
+      BANYAN_DATA_DIR: dataDir,
+      BANYAN_HTTP_PORT: "0",
+      BANYAN_HEALTH_PORT: "0",
+      BANYAN_POOL_SIZE: "3",
+      BANYAN_NODE_SUBNET: SUBNET,
+      BANYAN_NODE_DISK_MB: "4096",
+      BANYAN_DEMO: "off",
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+}
+
+export function collect(child: ChildProcess): () => string {
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+      text = (text + chunk).slice(-OUTPUT_TAIL);
+    });
+  }
+  return () => text;
+}
+
+export const removeDataDir = (dataDir: string): Promise<void> => rm(dataDir, { recursive: true, force: true });
