@@ -41,7 +41,7 @@ export class Files {
   }
 
   async readBytes(path: string, options: AsUser = {}): Promise<Uint8Array> {
-    return (await this.#content(path, options)).bytes();
+    return new Uint8Array(await (await this.#content(path, options)).arrayBuffer());
   }
 
   /** For what is too large to hold. */

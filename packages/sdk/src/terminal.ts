@@ -30,14 +30,17 @@ export async function openTerminal(client: Client, path: string, options: Termin
   for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
   const socket = new WebSocket(`${client.url.replace(/^http/, "ws")}${path}/pty?${query}`);
   socket.binaryType = "arraybuffer";
-  const ended = Promise.withResolvers<TerminalEnd>();
-  const output = outputOf(socket, ended.resolve);
+  let onEnd: (end: TerminalEnd) => void = () => {};
+  const ended = new Promise<TerminalEnd>((resolve) => {
+    onEnd = resolve;
+  });
+  const output = outputOf(socket, onEnd);
   await opened(socket);
   return {
     write: (data) => socket.send(typeof data === "string" ? new TextEncoder().encode(data) : data),
     resize: (cols, rows) => socket.send(JSON.stringify({ type: "resize", cols, rows })),
     output,
-    ended: ended.promise,
+    ended,
     close: () => socket.close(),
   };
 }

@@ -22,7 +22,7 @@ export function problemReply(c: Context<HttpEnv>, error: AppError): Response {
   const headers: Record<string, string> = { "content-type": api.PROBLEM_CONTENT_TYPE };
   if (problem.retry_after_ms !== null) headers["retry-after"] = String(Math.ceil(problem.retry_after_ms / 1_000));
   if (error.kind === "unauthenticated") headers["www-authenticate"] = 'Bearer realm="banyan"';
-  if (error.code === "request.method_not_allowed") headers.allow = String(error.details.allow);
+  if (error.code === "request.method_not_allowed") headers.allow = [error.details.allow].flat().join(", ");
   return c.body(JSON.stringify(problem), problem.status as ContentfulStatusCode, headers);
 }
 

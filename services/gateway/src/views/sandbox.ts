@@ -73,13 +73,16 @@ export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
   };
 }
 
+/** To a microsecond: more is noise. */
+const ms = (value: number): number => Math.round(value * 1_000) / 1_000;
+
 export function timingView(timing: StartTiming): z.output<typeof api.Timing> {
   return {
-    queue_ms: timing.queueMs,
-    place_ms: timing.placeMs,
-    claim_ms: timing.claimMs,
-    attach_ms: timing.attachMs,
-    ready_ms: timing.readyMs,
-    total_ms: timing.totalMs,
+    queue_ms: ms(timing.queueMs),
+    place_ms: ms(timing.placeMs),
+    claim_ms: ms(timing.claimMs),
+    attach_ms: ms(timing.attachMs),
+    ready_ms: ms(timing.readyMs),
+    total_ms: ms(timing.totalMs),
   };
 }
