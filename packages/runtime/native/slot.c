@@ -178,6 +178,10 @@ static int move_to(int mount, int directory, const char *path) {
   return (int)syscall(SYS_move_mount, mount, "", directory, path, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
+// Whoever lets go of an overlay last waits while the filesystem below it is synced. With this reference that is the exit of this process,
+// after its reply.
+static void hold(const char *path) { (void)!open(path, O_PATH | O_CLOEXEC); }
+
 // Until the pivot everything can be put back, so a failure leaves the slot as it was.
 static void change_root(struct task *task, int tree) {
   int mounts[CARRIED], moved = 0, error;
@@ -192,6 +196,7 @@ static void change_root(struct task *task, int tree) {
     if (mounts[moved] < 0 || move_to(mounts[moved], tree, carried[moved]) < 0) goto undo;
   }
   step = "pivot_root";
+  hold("/");
   if (fchdir(tree) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
     umount2(".", MNT_DETACH);
     return;
@@ -238,6 +243,9 @@ void serve_kill(struct task *task) {
   if (process < 0 && process != -ESRCH) task_fail(task, "process", -process);
   if (process >= 0) {
     struct pollfd ended = {.fd = process, .events = POLLIN};
+    char root[64];
+    snprintf(root, sizeof root, "/proc/%d/root", (int)message_number(&task->request, TAG_PID, 0));
+    hold(root);
     if (syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0U) < 0 && errno != ESRCH) task_fail(task, "signal", errno);
     int count = poll(&ended, 1, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms);
     if (count < 0) task_fail(task, "wait", errno);
