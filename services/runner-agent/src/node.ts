@@ -17,6 +17,7 @@ import { capacityOf } from "./domain/capacity.ts";
 import { type Repairs, reconcile } from "./loops/reconcile.ts";
 import { type Loop, repeat } from "./loops/repeat.ts";
 import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
+import type { NodeMetrics } from "./metrics.ts";
 import { nodeIdOf } from "./node-id.ts";
 import { SlotPool } from "./pool/pool.ts";
 import { adopt } from "./sandboxes/adopt.ts";
@@ -36,6 +37,7 @@ export interface NodeDeps {
   layerSource: LayerSource;
   clock: Clock;
   logger: Logger;
+  metrics: NodeMetrics;
   /** Told of every run that ended by itself. */
   onDied: OnDied;
 }
@@ -67,6 +69,7 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
     watchDeaths(parts, deps.onDied),
     repeat("reconcile", RECONCILE_MS, parts, async () => {
       const repairs = await reconcile(parts, deps.onDied);
+      deps.metrics.repaired(repairs);
       if (Object.values(repairs).some((count) => count > 0))
         logger.warn({ ...repairs }, "something was not as it should be and is put right");
     }),
@@ -85,7 +88,7 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
   };
 }
 
-async function assemble(config: NodeConfig, { layerSource, clock, logger }: NodeDeps): Promise<NodeParts> {
+async function assemble(config: NodeConfig, { layerSource, clock, logger, metrics }: NodeDeps): Promise<NodeParts> {
   const { dataDir } = config;
   const nodeId = config.nodeId ?? nodeIdOf(dataDir);
   const native = await buildNative();
@@ -121,6 +124,7 @@ async function assemble(config: NodeConfig, { layerSource, clock, logger }: Node
     capacity: capacityOf(size, config.overcommit),
     clock,
     logger,
+    metrics,
     state: "joining",
   };
 }

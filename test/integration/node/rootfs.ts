@@ -1,6 +1,16 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
@@ -33,7 +43,11 @@ async function makeRootfs(directory: string, blob: string, about: string): Promi
   const hash = createHash("sha256");
   await pipeline(createReadStream(draft), hash);
   const digest = `sha256:${hash.digest("hex")}`;
-  await pipeline(createReadStream(draft), createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } }), createWriteStream(`${draft}.zst`));
+  await pipeline(
+    createReadStream(draft),
+    createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
+    createWriteStream(`${draft}.zst`),
+  );
   rmSync(draft);
   renameSync(`${draft}.zst`, blob);
   writeFileSync(`${about}.new`, JSON.stringify({ digest, sizeBytes: statSync(blob).size }));

@@ -12,6 +12,7 @@ const EXEC_TIMEOUT_MS = 20_000;
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 let subnets = 0;
+const silentMetrics = { started: () => {}, refused: () => {}, repaired: () => {} };
 
 export interface TestNode extends Node {
   config: NodeConfig;
@@ -37,7 +38,13 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
     ...changes,
   };
   const died: TestNode["died"] = [];
-  const node = await openNode(config, { layerSource: rootfs.source, clock: systemClock, logger: silentLogger, onDied: ({ sandboxId, epoch }) => died.push({ sandboxId, epoch }) });
+  const node = await openNode(config, {
+    layerSource: rootfs.source,
+    clock: systemClock,
+    logger: silentLogger,
+    metrics: silentMetrics,
+    onDied: ({ sandboxId, epoch }) => died.push({ sandboxId, epoch }),
+  });
   return {
     ...node,
     config,

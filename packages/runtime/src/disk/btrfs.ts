@@ -1,15 +1,17 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
 import type { AttachClient } from "../native/index.ts";
 import type { DiskDriver, DiskPaths } from "./driver.ts";
+import { SpareDisks } from "./spares.ts";
 
 const MB = 1024 * 1024;
 
-/** A subvolume per disk, its limit a simple quota: made in 0.1 ms, enforced exactly, destroyed without walking it. */
+/** A subvolume per disk, its limit a simple quota: enforced exactly, destroyed without walking it. */
 export class BtrfsDisk implements DiskDriver {
   readonly kind = "btrfs";
   readonly enforcesLimits: boolean;
+  readonly spares: SpareDisks;
   readonly #disks: string;
   readonly #attach: AttachClient;
 
@@ -18,11 +20,19 @@ export class BtrfsDisk implements DiskDriver {
     this.#attach = attach;
     this.enforcesLimits = enforcesLimits;
     mkdirSync(this.#disks, { recursive: true, mode: 0o700 });
+    this.spares = new SpareDisks(join(directory, "spares"), {
+      create: (path, limitMb) => this.#create(path, limitMb),
+      delete: (path) => attach.diskDelete(path),
+    });
   }
 
   async create(id: string, limitMb: number): Promise<DiskPaths> {
+    const path = join(this.#disks, id);
+    if (existsSync(path)) throw fault("sandbox.start_failed", { step: "disk", id }, { message: "the sandbox has a disk already" });
     try {
-      await this.#attach.diskCreate({ path: join(this.#disks, id), limitBytes: this.enforcesLimits ? limitMb * MB : 0 });
+      const spare = this.spares.take(limitMb);
+      if (spare !== null) renameSync(spare, path);
+      else await this.#create(path, limitMb);
     } catch (cause) {
       throw fault("sandbox.start_failed", { step: "disk", id }, { cause });
     }
@@ -51,5 +61,9 @@ export class BtrfsDisk implements DiskDriver {
 
   list(): string[] {
     return readdirSync(this.#disks);
+  }
+
+  async #create(path: string, limitMb: number): Promise<void> {
+    await this.#attach.diskCreate({ path, limitBytes: this.enforcesLimits ? limitMb * MB : 0 });
   }
 }

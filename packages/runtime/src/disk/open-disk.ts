@@ -48,7 +48,12 @@ async function openBtrfs({ dataDir, sizeMb, attach, warn }: OpenDiskOptions, dir
     enforcesLimits = false;
     warn("this kernel has no simple quotas: disk limits are not enforced", messageOf(error));
   }
-  return diskRoot(directory, new BtrfsDisk(directory, attach, enforcesLimits), () => (onBtrfs ? Promise.resolve() : unmountImage(image)));
+  const driver = new BtrfsDisk(directory, attach, enforcesLimits);
+  await driver.spares.clear();
+  return diskRoot(directory, driver, async () => {
+    await driver.spares.settled();
+    if (!onBtrfs) await unmountImage(image);
+  });
 }
 
 function diskRoot(directory: string, driver: DiskDriver, close: () => Promise<void>): DiskRoot {

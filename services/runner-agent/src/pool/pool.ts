@@ -17,7 +17,7 @@ export interface Claim {
   path: "warm" | "cold";
 }
 
-const DESTROYS_MAX = 4;
+const DESTROYS_MAX = 2;
 
 /**
  * The warm pool. A slot is here from the moment it is made until it is destroyed: free, or taken by exactly one claim. Taken slots never
@@ -137,7 +137,10 @@ export class SlotPool {
     const state = { free: this.#free.length, starting: this.#making.size, taken: this.#taken.size, waiting: this.#waiters.size };
     for (let wanted = slotsWanted(this.#options, state); wanted > 0 && !this.#stopped.signal.aborted; wanted--) {
       const delayMs = this.#nextMakeAt - clock.monotonicMs();
-      if (delayMs > 0) return this.#refillLater(delayMs);
+      if (delayMs > 0) {
+        this.#refillLater(delayMs);
+        return;
+      }
       this.#nextMakeAt = clock.monotonicMs() + 1_000 / this.#options.perS;
       const making = this.#make().finally(() => {
         this.#making.delete(making);

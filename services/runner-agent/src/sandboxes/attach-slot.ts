@@ -15,15 +15,16 @@ export interface HeldSlot {
   path: "warm" | "cold";
 }
 
-/** The journal names the slot before anything is attached to it: after a crash no slot is taken for free that is not. */
+/** Makes the sandbox's tree the root of the slot, and the slot known as the sandbox's. */
 export async function attachSlot(parts: NodeParts, order: StartOrder, entry: JournalEntry, held: HeldSlot): Promise<Slot> {
   for (let tried = 1; ; tried++) {
     const { slot } = held;
     assert(slot !== null, "an attach needs a slot");
     if (order.network.egress === "allow") await parts.network.allow(slot.address, order.network.allow);
-    parts.journal.write({ ...entry, slot });
     try {
-      await parts.attach.attach(attachRequest(parts, order, slot));
+      // Written while the helper works. A crash in between is told from the slot's own root.
+      const attaching = parts.attach.attach(attachRequest(parts, order, slot));
+      await Promise.all([attaching, writeEntry(parts, { ...entry, slot })]);
       return slot;
     } catch (error) {
       const isSlotGone = error instanceof NativeError && error.errnoName === "ESRCH";
@@ -47,4 +48,8 @@ function attachRequest({ disk, layers, network }: NodeParts, order: StartOrder, 
     cgroups: limitWrites(slot.cgroups, order.resources),
     netDown: order.network.egress === "closed",
   };
+}
+
+async function writeEntry({ journal }: NodeParts, entry: JournalEntry): Promise<void> {
+  journal.write(entry);
 }

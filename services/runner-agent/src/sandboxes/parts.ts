@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "@banyan/kernel";
 import type { AttachClient, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
 import type { Amounts } from "../domain/capacity.ts";
+import type { NodeMetrics } from "../metrics.ts";
 import type { SlotPool } from "../pool/pool.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Journal } from "./journal.ts";
@@ -26,6 +27,7 @@ export interface NodeParts {
   readonly capacity: Amounts;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: NodeMetrics;
   readonly interrupts: Interrupts;
   state: NodeState;
 }

@@ -1,4 +1,5 @@
 import { fault, isFault, type NodeStart, type OutputOf, type StartOrder } from "@banyan/contracts";
+import { messageOf } from "@banyan/kernel";
 import { DISK_FREE_MIN_MB, fits, usedBy } from "../domain/capacity.ts";
 import { decideStart, type StartFacts } from "../domain/decide-start.ts";
 import { attachSlot, type HeldSlot } from "./attach-slot.ts";
@@ -16,23 +17,28 @@ const MB = 1024 * 1024;
 /** Runs a sandbox in a slot. The path of every create, start and fork: no process is spawned, the container engine is not asked. */
 export async function startSandbox(parts: NodeParts, order: StartOrder): Promise<Output> {
   const calledAt = parts.clock.monotonicMs();
-  return parts.turns.take(order.sandboxId, async () => {
-    const decision = decideStart(order, factsOf(parts, order));
-    if (decision.kind === "refuse") return { kind: "refused", reason: decision.reason, retryAfterMs: REFUSED_RETRY_MS };
-    if (decision.kind === "repeat") return repeatedAnswer(parts, order);
-    parts.registry.reserve(order.sandboxId, order.resources);
-    try {
-      if (decision.clears) await finishDelete(parts, order.sandboxId);
-      else if (decision.ends) await endRun(parts, order.sandboxId);
-      return await carryOut(parts, order, calledAt);
-    } catch (error) {
-      if (isFault(error, "node.no_slot")) return { kind: "refused", reason: "no_slot", retryAfterMs: parts.pool.retryAfterMs() };
-      if (isFault(error, "layer.unavailable", "sandbox.start_failed")) throw error;
-      throw fault("sandbox.start_failed", { sandboxId: order.sandboxId }, { cause: error });
-    } finally {
-      parts.registry.unreserve(order.sandboxId);
-    }
-  });
+  const answer = await parts.turns.take(order.sandboxId, () => startInTurn(parts, order, calledAt));
+  if (answer.kind === "started") parts.metrics.started(answer.path, answer.timing.totalMs);
+  else parts.metrics.refused(answer.reason);
+  return answer;
+}
+
+async function startInTurn(parts: NodeParts, order: StartOrder, calledAt: number): Promise<Output> {
+  const decision = decideStart(order, factsOf(parts, order));
+  if (decision.kind === "refuse") return { kind: "refused", reason: decision.reason, retryAfterMs: REFUSED_RETRY_MS };
+  if (decision.kind === "repeat") return repeatedAnswer(parts, order);
+  parts.registry.reserve(order.sandboxId, order.resources);
+  try {
+    if (decision.clears) await finishDelete(parts, order.sandboxId);
+    else if (decision.ends) await endRun(parts, order.sandboxId);
+    return await carryOut(parts, order, calledAt);
+  } catch (error) {
+    if (isFault(error, "node.no_slot")) return { kind: "refused", reason: "no_slot", retryAfterMs: parts.pool.retryAfterMs() };
+    if (isFault(error, "layer.unavailable", "sandbox.start_failed")) throw error;
+    throw fault("sandbox.start_failed", { sandboxId: order.sandboxId, reason: messageOf(error) }, { cause: error });
+  } finally {
+    parts.registry.unreserve(order.sandboxId);
+  }
 }
 
 function factsOf(parts: NodeParts, order: StartOrder): StartFacts {
