@@ -205,7 +205,6 @@ static void write_file(struct writing *writing, const struct message *entry, int
   struct session *session = writing->session;
   struct attributes attributes = attributes_of(entry);
   char path[PATH_MAX];
-  // The entry's own text is gone as soon as the next frame is read.
   snprintf(path, sizeof path, "%s", message_text(entry, TAG_PATH, ""));
   int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) fail_errno(session, errno, path);
@@ -218,18 +217,19 @@ static void write_file(struct writing *writing, const struct message *entry, int
 
 static void write_entry(struct writing *writing, const struct message *entry, struct frame *frame) {
   struct session *session = writing->session;
-  const char *path = message_text(entry, TAG_PATH, ""), *type = message_text(entry, TAG_TYPE, ""), *name;
+  // The letter is kept apart: the entry's texts are gone as soon as the next frame is read.
+  const char *path = message_text(entry, TAG_PATH, ""), type = message_text(entry, TAG_TYPE, "")[0], *name;
   if (strlen(path) >= PATH_MAX) fail_errno(session, ENAMETOOLONG, "entry");
   int parent = open_below(writing, path, &name);
   if (parent < 0) fail_errno(session, errno, path);
   char last[NAME_MAX + 1];
   snprintf(last, sizeof last, "%.*s", (int)strcspn(name, "/"), name);
   writing->entries++;
-  if (type[0] != 'd' && unlinkat(parent, last, 0) < 0 && errno != ENOENT) fail_errno(session, errno, path);
-  switch (type[0]) {
+  if (type != 'd' && unlinkat(parent, last, 0) < 0 && errno != ENOENT) fail_errno(session, errno, path);
+  switch (type) {
     case 'd': write_directory(writing, entry, parent, last); break;
     case 'l':
-    case 'h': write_link(writing, entry, parent, last, type[0]); break;
+    case 'h': write_link(writing, entry, parent, last, type); break;
     case 'p':
       if (mkfifoat(parent, last, (mode_t)message_number(entry, TAG_MODE, 0644) & 07777) < 0) fail_errno(session, errno, path);
       break;
@@ -237,7 +237,7 @@ static void write_entry(struct writing *writing, const struct message *entry, st
     default: fail_errno(session, EPERM, path);
   }
   close(parent);
-  if (type[0] != 'f') next_frame(session, frame);
+  if (type != 'f') next_frame(session, frame);
 }
 
 static void apply_later(struct writing *writing) {
