@@ -88,7 +88,6 @@ export const SignalBody = z.strictObject({
 });
 /** `POST …/processes/{pid}/stdin?close=`: the body's bytes go to its standard input; with close=true that ends after them. */
 export const StdinQuery = z.strictObject({ close: z.enum(["true", "false"]).default("false") });
-export const StdinResult = z.object({ bytes_written: z.int() });
 /** `POST …/processes/{pid}/wait`: the Process once it has ended. */
 export const WaitBody = z.strictObject({ timeout_ms: z.int().min(0).max(300_000).default(30_000) });
 

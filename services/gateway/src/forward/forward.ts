@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
 import { api, fault, type SandboxRoute } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
 import { context, propagation } from "@opentelemetry/api";
@@ -40,13 +41,13 @@ export interface Exchange {
 /** Streams the node's answer to the client and resolves with its status; throws only while nothing has been answered. */
 export async function forward(deps: ForwardDeps, exchange: Exchange): Promise<number> {
   const { sandboxId, orgId } = exchange;
-  const body = await takeBody(exchange.incoming);
+  const taken = await takeBody(exchange.incoming);
   for (let attempt = 1; ; attempt++) {
     const last = attempt === ATTEMPTS_MAX;
     const route = await deps.routes.find(orgId, sandboxId);
-    const request = nodeRequest(deps, exchange, route, body);
+    const held = taken === null || Buffer.isBuffer(taken);
+    const request = nodeRequest(deps, exchange, route, held ? taken : streamOf(taken));
     const pool = deps.nodes.to(route.url);
-    const held = body === null || Buffer.isBuffer(body);
     // A stream cannot be sent twice: whether the route holds is asked before its first byte goes out.
     const wrong = held ? null : await probe(deps, route, exchange.requestId);
     const sent: Sent = wrong ?? (await send(pool, request, exchange.outgoing, { reply: exchange.reply, catchStale: held && !last }));
@@ -105,7 +106,12 @@ async function probe(deps: ForwardDeps, route: SandboxRoute, requestId: string):
   }
 }
 
-async function takeBody(incoming: IncomingMessage): Promise<NodeRequest["body"]> {
+/** Where the node refuses half-way, only this wrapper is destroyed: the client's connection still carries the answer. */
+function streamOf(incoming: IncomingMessage): Readable {
+  return Readable.from(incoming.iterator({ destroyOnReturn: false }));
+}
+
+async function takeBody(incoming: IncomingMessage): Promise<Buffer | IncomingMessage | null> {
   const length = incoming.headers["content-length"];
   if (incoming.headers["transfer-encoding"] !== undefined) return incoming;
   if (length === undefined || length === "0") return null;

@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
 import { api } from "@banyan/contracts";
 import type { Dispatcher, Pool } from "undici";
 import type { RawHeaders } from "./headers.ts";
@@ -8,7 +9,7 @@ export interface NodeRequest {
   path: string;
   headers: RawHeaders;
   /** Bytes can be sent a second time; a stream cannot once it has been touched. */
-  body: Buffer | IncomingMessage | null;
+  body: Buffer | Readable | null;
 }
 
 export interface SendOptions {

@@ -44,3 +44,8 @@ export function readBytes(request: IncomingMessage, maxBytes: number): Promise<B
     request.on("error", (cause) => reject(fault("request.invalid", {}, { message: "The body ended early.", cause })));
   });
 }
+
+/** The body as it comes. A reader that stops early leaves the connection as it is: the answer that says why goes out on it. */
+export function bodyOf(request: IncomingMessage): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) };
+}

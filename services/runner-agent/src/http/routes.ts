@@ -1,6 +1,7 @@
 import { fault } from "@banyan/contracts";
 import { exec } from "./exec.ts";
-import { chmod, list, mkdir, move, readContent, remove, stat, writeContent } from "./files.ts";
+import { readContent, writeContent } from "./file-content.ts";
+import { chmod, list, mkdir, move, remove, stat } from "./files.ts";
 import type { Handler } from "./operation.ts";
 import { portRequest } from "./ports.ts";
 import { processOutput } from "./process-output.ts";

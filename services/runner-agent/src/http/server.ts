@@ -44,7 +44,7 @@ export interface Target {
 export function createDataPlane(deps: DataPlaneDeps): DataPlane {
   const { directory, logger, clock } = deps;
   const authorise = authoriser(deps.clusterToken);
-  const upgrades = createUpgrades({ logger, clock });
+  const upgrades = createUpgrades(logger);
   const sockets = new Set<Duplex>();
   const server = createServer({
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
@@ -98,6 +98,8 @@ export function createDataPlane(deps: DataPlaneDeps): DataPlane {
   server.on("request", (request, response) => {
     serve(request, response).catch((thrown: unknown) => {
       sendProblem(response, thrown, requestIdOf(request.headers["x-request-id"]), logger);
+      // What is left of the body is read away, so that the answer is not lost to a reset connection.
+      request.resume();
     });
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>

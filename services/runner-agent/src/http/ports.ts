@@ -1,0 +1,73 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { fault } from "@banyan/contracts";
+import type { RunningSandbox } from "../ports.ts";
+import { bodyOf } from "./body.ts";
+import { translating } from "./native-errors.ts";
+import type { Operation } from "./operation.ts";
+
+const PORT_MAX = 65_535;
+const INTERNAL_PREFIX = "x-banyan-";
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]);
+
+/** Any method on `ports/{port}/…`: passed to the server inside, its answer passed back, both as they come. */
+export async function portRequest(operation: Operation): Promise<void> {
+  const { request, response, sandbox, signal } = operation;
+  const port = portOf(operation.params.port);
+  const socket = await dial(sandbox, port);
+  const close = () => socket.destroy();
+  signal.addEventListener("abort", close, { once: true });
+  try {
+    const answer = await ask(socket, operation, port);
+    response.writeHead(answer.statusCode ?? 502, passable(answer.rawHeaders));
+    response.flushHeaders();
+    await pipeline(answer, response);
+  } finally {
+    signal.removeEventListener("abort", close);
+    socket.destroy();
+    // The application may answer without reading all; nobody else will.
+    request.resume();
+  }
+}
+
+/** Resolves with the head of the answer; the body goes in beside it, because an answer may come before the last of it. */
+function ask(socket: Duplex, { request, rest, query }: Operation, port: number): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = applicationHeaders(request.rawHeaders, port);
+    const inner = httpRequest({ createConnection: () => socket, method: request.method, path: `${rest}${query}`, headers, setHost: false });
+    inner.on("response", resolve);
+    inner.on("error", (cause) => reject(noAnswer(port, cause)));
+    pipeline(bodyOf(request), inner).catch((cause: unknown) => reject(noAnswer(port, cause)));
+  });
+}
+
+export function portOf(text: string | undefined): number {
+  const port = Number(text);
+  if (port >= 1 && port <= PORT_MAX) return port;
+  throw fault("request.invalid", { issues: [{ path: "port", message: "a port is a number from 1 to 65535" }] });
+}
+
+export function dial(sandbox: RunningSandbox, port: number): Promise<Duplex> {
+  return translating("port", sandbox.init.dial(port));
+}
+
+export function noAnswer(port: number, cause: unknown) {
+  return fault("port.refused", { port }, { message: "The server on this port closed the connection before it answered.", cause });
+}
+
+/** The host is the one the application listens on: development servers refuse names they do not know. */
+export function applicationHeaders(raw: readonly string[], port: number): string[] {
+  return ["host", `localhost:${port}`, ...passable(raw, "host")];
+}
+
+/** What the sandbox says in our own headers is not passed on, nor what belongs to one connection. */
+export function passable(raw: readonly string[], ...without: string[]): string[] {
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase() ?? "";
+    if (HOP_BY_HOP.has(name) || name.startsWith(INTERNAL_PREFIX) || without.includes(name)) continue;
+    headers.push(raw[i] ?? "", raw[i + 1] ?? "");
+  }
+  return headers;
+}
