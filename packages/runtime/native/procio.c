@@ -164,7 +164,8 @@ void serve_proc_signal(struct session *session) {
     if (root && signal == SIGKILL) tree_stop(root);
     if (root) hit = tree_signal(root, signal);
   }
-  if (running && (!tree || !target.keeper)) hit += kill(target.proc.pid, signal) == 0;
+  // It leads its session and group; a shell in the foreground would not pass a signal on.
+  if (running && (!tree || !target.keeper)) hit += kill(-target.proc.pid, signal) == 0 || kill(target.proc.pid, signal) == 0;
   if (!hit) fail(session, ESRCH, "not_found", "the process has ended");
   sink_commit(open_frame(session, TYPE_OK));
 }

@@ -167,6 +167,10 @@ void serve(int fd, uint64_t started_us) {
   reader_open(&session.reader, fd, storage, sizeof storage);
   sink_open(&session.sink, fd);
   next_frame(&session, &frame);
+  // A copy of its own: the reader's buffer is for the frames that follow, and the request's texts are needed to the end.
+  char *payload = malloc(frame.length + 1);
+  if (!payload) fail(&session, ENOMEM, "errno", "no memory");
+  frame.payload = memcpy(payload, frame.payload, frame.length);
   const struct operation *operation = frame.type < sizeof operations / sizeof *operations ? &operations[frame.type] : NULL;
   if (!operation || !operation->run) fail(&session, EPROTO, "bad_request", "unknown request type");
   decode(&session, &session.request, &frame,

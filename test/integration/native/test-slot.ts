@@ -16,6 +16,7 @@ const BTRFS_SIZE = "3G";
 export interface TestSlot {
   pid: number;
   startTime: number;
+  socketPath: string;
   init: InitClient;
   container: Docker.Container;
 }
@@ -72,9 +73,10 @@ export class TestNode {
     const pid = (await container.inspect()).State.Pid;
     const startTime = processStartTime(pid);
     if (startTime === null) throw new Error("the slot's init has ended");
-    const init = new InitClient(join(socket, "init.sock"));
+    const socketPath = join(socket, "init.sock");
+    const init = new InitClient(socketPath);
     await eventually(() => init.ping());
-    return { pid, startTime, init, container };
+    return { pid, startTime, socketPath, init, container };
   }
 
   /** Attaches a fresh disk over the test's Debian. */

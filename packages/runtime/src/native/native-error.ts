@@ -1,4 +1,11 @@
-import { getSystemErrorName } from "node:util";
+import { constants } from "node:os";
+
+/** By number. Where a number has two names, the first is the one people know: EAGAIN, not EWOULDBLOCK. */
+const ERRNO_NAMES = new Map(
+  Object.entries(constants.errno)
+    .toReversed()
+    .map(([name, number]) => [number, name]),
+);
 
 /** What `code` can be: the words of PROTOCOL.md, and those for what goes wrong on this side of the socket. */
 export type NativeErrorCode =
@@ -36,9 +43,9 @@ export class NativeError extends Error {
     this.step = options.step;
   }
 
-  /** `ENOENT` for 2; an empty text when no number was told. */
+  /** `ENOENT` for 2; an empty text when no number was told, or none that has a name here. */
   get errnoName(): string {
-    return this.errno === 0 ? "" : getSystemErrorName(-this.errno);
+    return ERRNO_NAMES.get(this.errno) ?? "";
   }
 }
 
