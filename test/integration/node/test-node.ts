@@ -45,6 +45,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
     metrics: silentMetrics,
     onDied: ({ sandboxId, epoch }) => died.push({ sandboxId, epoch }),
   });
+  await node.parts.layers.ensure([rootfs.layer]);
   return {
     ...node,
     config,

@@ -24,7 +24,10 @@ export interface RulesetState {
   allow: ReadonlyMap<string, readonly string[]>;
 }
 
-/** The whole table as one transaction: it replaces what is there, without a moment in between. */
+/**
+ * The whole table as one transaction: it replaces what is there, without a moment in between. TCP is refused by a reset, for a connecting
+ * socket takes an ICMP error only after a second; so an agent sees at once what is closed to it.
+ */
 export function renderRuleset(state: RulesetState): string {
   const listed = [...state.allow.keys()];
   const pairs = [...state.allow].flatMap(([address, ranges]) => ranges.map((range) => `${address} . ${range}`));
@@ -39,10 +42,14 @@ table inet ${state.table} {
   chain egress {
     ip saddr != ${state.subnet} drop
     meta nfproto != ipv4 drop
-    ip saddr @listed ip saddr . ip daddr != @allow reject with icmpx admin-prohibited
+    ip saddr @listed ip saddr . ip daddr != @allow jump refuse
     ip daddr @resolvers meta l4proto { tcp, udp } th dport 53 accept
-    ip daddr @closed reject with icmpx admin-prohibited
+    ip daddr @closed jump refuse
     accept
+  }
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
   }
   chain forward {
     type filter hook forward priority filter - 10; policy accept;
@@ -52,11 +59,12 @@ table inet ${state.table} {
   }
   chain input {
     type filter hook input priority filter - 10; policy accept;
-    iifname "${state.bridge}" drop
+    iifname "${state.bridge}" jump refuse
   }
   chain output {
     type filter hook output priority filter - 10; policy accept;
     oifname "${state.bridge}" ct state established,related accept
+    oifname "${state.bridge}" icmp type destination-unreachable accept
     oifname "${state.bridge}" drop
   }
   chain postrouting {
