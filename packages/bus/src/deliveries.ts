@@ -40,26 +40,38 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
     for (const pull of pulls) pull.stop();
   };
   // The server may come back without its store: look at stream and consumer again, and do not wait for pulls it has forgotten.
-  const open = oncePerConnection(link, () => ensureConsumer(link, shape.stream, shape));
+  const consumer = oncePerConnection(link, () => ensureConsumer(link, shape.stream, shape));
   const unsubscribe = link.onStatus((status) => {
     if (status === "disconnected") return;
     dropPulls();
   });
 
+  /** One pull: waits for a message, handles it. False: it ended early without one. */
+  const pullOne = async (): Promise<boolean> => {
+    link.assertConnected();
+    const endsEarlyBefore = link.clock.monotonicMs() + PULL_EXPIRES_MS / 2;
+    const pull = await (await consumer.get()).fetch({ max_messages: 1, expires: PULL_EXPIRES_MS });
+    pulls.add(pull);
+    if (stopped.signal.aborted) pull.stop();
+    let handled = 0;
+    for await (const msg of pull) {
+      handled++;
+      await settle(link, shape, msg, handle);
+    }
+    pulls.delete(pull);
+    return handled > 0 || link.clock.monotonicMs() >= endsEarlyBefore;
+  };
   const lane = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
       try {
-        link.assertConnected();
-        const pull = await (await open()).fetch({ max_messages: 1, expires: PULL_EXPIRES_MS });
-        pulls.add(pull);
-        if (stopped.signal.aborted) pull.stop();
-        for await (const msg of pull) await settle(link, shape, msg, handle);
-        pulls.delete(pull);
+        if (await pullOne()) continue;
       } catch (error) {
         if (link.connected)
           link.logger.warn({ durable: shape.durable, reason: messageOf(error) }, "cannot read the consumer; trying again");
-        await link.clock.sleep(REOPEN_DELAY_MS, stopped.signal).catch(() => {});
       }
+      // Somebody may have removed the consumer: look at it again, at a pace.
+      consumer.forget();
+      await link.clock.sleep(REOPEN_DELAY_MS, stopped.signal).catch(() => {});
     }
   };
   const lanes = Promise.all(Array.from({ length: shape.concurrencyMax }, lane));

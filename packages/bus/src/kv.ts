@@ -10,6 +10,8 @@ import { oncePerConnection } from "./once-per-connection.ts";
 import { decode, encode } from "./wire.ts";
 
 const KEYS_MAX = 100_000;
+/** The server's default; it may not be longer than the time to live. */
+const DEDUPE_WINDOW_MAX_MS = 120_000;
 
 export interface KvOptions<T> {
   /** A value not written again for this long is gone. There is no notice of that: keep a deadline in the value where it matters. */
@@ -48,14 +50,14 @@ export function openBucket<T>(link: Link, name: string, options: KvOptions<T>): 
     attempt(async (kv) => {
       await operation(kv).catch(async (error) => {
         if (!isStreamMissing(error)) throw error;
-        await ensure();
+        await ensure.get();
         await operation(kv);
       });
     });
   // nats-server 2.9 leaves a direct read of a missing bucket without an answer, so it is made before.
   const read = <R>(operation: (kv: KV) => Promise<R>): Promise<R> =>
     attempt(async (kv) => {
-      await ensure();
+      await ensure.get();
       return operation(kv);
     });
   const parse = (entry: { json(): unknown }): T => (options.schema ? decode(options.schema, entry, "internal") : (entry.json() as T));
@@ -77,7 +79,7 @@ export function openBucket<T>(link: Link, name: string, options: KvOptions<T>): 
         }
         return keys;
       }),
-    watch: (handler) => watchBucket(link, name, ensure, parse, handler),
+    watch: (handler) => watchBucket(link, name, ensure.get, parse, handler),
   };
 }
 
@@ -86,5 +88,6 @@ async function ensureBucket(link: Link, name: string, ttlMs: number): Promise<vo
   const status = await kv.status();
   if (status.ttl === ttlMs) return;
   const { streams } = await link.manager();
-  await streams.update(status.streamInfo.config.name, { max_age: nanos(ttlMs) });
+  const window = ttlMs === 0 ? DEDUPE_WINDOW_MAX_MS : Math.min(ttlMs, DEDUPE_WINDOW_MAX_MS);
+  await streams.update(status.streamInfo.config.name, { max_age: nanos(ttlMs), duplicate_window: nanos(window) });
 }

@@ -4,7 +4,8 @@ import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManage
 import type { NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 import { errors } from "@nats-io/transport-node";
 
-const JETSTREAM_TIMEOUT_MS = 5_000;
+/** A request that a starting server swallowed is repeated after this long. */
+const JETSTREAM_TIMEOUT_MS = 3_000;
 const RETRY_AFTER_MS = 500;
 
 export type BusStatus = "connected" | "disconnected" | "closed";

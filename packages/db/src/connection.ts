@@ -29,12 +29,17 @@ export function connect(options: ConnectOptions): { sql: Sql; ormSql: Sql; orm: 
   return { sql: openPool(options, { idle_timeout: RAW_IDLE_S }), ormSql, orm: drizzle(ormSql) };
 }
 
+/** For statements that belong to one session. The driver's `reserve` never answers on a new connection without `fetch_types`. */
+export const openSession = (options: ConnectOptions): Sql => openPool({ ...options, max: 1 });
+
 function openPool({ url, schema, max }: ConnectOptions, more: { idle_timeout?: number } = {}): Sql {
   return postgres(url, {
     max: max ?? CONNECTIONS_MAX_DEFAULT,
     connect_timeout: CONNECT_TIMEOUT_S,
     backoff: () => RECONNECT_DELAY_S,
     onnotice: () => {},
+    // The driver asks for the array types unwatched: a connection lost in that moment would end the process. So arrays travel as JSON.
+    fetch_types: false,
     connection: {
       application_name: `banyan-${schema}`,
       search_path: schema,

@@ -32,7 +32,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
     await Promise.all([sql, ormSql].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_S })));
   };
   try {
-    await retry(() => translate(() => migrate(sql, options.schema, options.migrations)), {
+    await retry(() => translate(() => migrate(options, options.migrations)), {
       attemptsMax: OPEN_ATTEMPTS_MAX,
       baseDelayMs: 100,
       delayMaxMs: OPEN_DELAY_MAX_MS,

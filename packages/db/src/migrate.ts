@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { assert } from "@banyan/kernel";
-import type { Sql } from "./connection.ts";
+import { type ConnectOptions, openSession, type Sql } from "./connection.ts";
 
 export interface Migration {
   /** Sorts and tells: `0001-sandboxes`. Never changed once applied anywhere. */
@@ -10,11 +10,13 @@ export interface Migration {
 
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
 const LOCK_TIMEOUT = "60s";
+const CLOSE_TIMEOUT_S = 5;
 
 /** Applies what is missing, each migration in its own transaction. Several processes may start at once: one works, the others wait. */
-export async function migrate(sql: Sql, schema: string, migrations: readonly Migration[]): Promise<void> {
+export async function migrate(options: ConnectOptions, migrations: readonly Migration[]): Promise<void> {
+  const { schema } = options;
   assert(SCHEMA_NAME.test(schema), `not a schema name: ${schema}`);
-  const connection = await sql.reserve();
+  const connection = openSession(options);
   try {
     await connection`select set_config('statement_timeout', ${LOCK_TIMEOUT}, false)`;
     await connection`select pg_advisory_lock(hashtextextended(${`banyan-migrate-${schema}`}, 0))`;
@@ -24,9 +26,8 @@ export async function migrate(sql: Sql, schema: string, migrations: readonly Mig
     const digests = new Map(applied.map((row) => [row.name, row.digest]));
     for (const migration of migrations) await apply(connection, schema, migration, digests.get(migration.name));
   } finally {
-    await connection`select pg_advisory_unlock_all()`.catch(() => {});
-    await connection`reset statement_timeout`.catch(() => {});
-    connection.release();
+    // The lock ends with its session.
+    await connection.end({ timeout: CLOSE_TIMEOUT_S });
   }
 }
 

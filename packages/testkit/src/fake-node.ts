@@ -89,24 +89,27 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     retryAfterMs: RETRY_AFTER_MS,
   });
 
+  const wasDeleted = ({ sandboxId, epoch }: Order): boolean => (node.deleted.get(sandboxId) ?? 0) >= epoch;
+
   async function start(order: Order): Promise<StartAnswer> {
     node.orders.push(order);
     const special = await node.onStart?.(order);
     if (special) return special;
     const beganMs = clock.monotonicMs();
     const there = node.sandboxes.get(order.sandboxId);
-    if ((node.deleted.get(order.sandboxId) ?? 0) >= order.epoch) return refused("deleted");
+    if (wasDeleted(order)) return refused("deleted");
     if (there !== undefined && there.epoch > order.epoch) return refused("stale_epoch");
     if (there?.state === "running" && there.epoch === order.epoch) return started(0);
     if (!order.fresh && there === undefined) return refused("no_disk");
     const { cpu, memoryMb } = used();
     if (cpu + order.resources.cpu > capacity.cpu || memoryMb + order.resources.memoryMb > capacity.memoryMb) return refused("capacity");
     waiting++;
-    while (running().length >= slots && clock.monotonicMs() - beganMs < order.deadlineMs) await clock.sleep(SLOT_POLL_MS);
+    const mayWait = (): boolean =>
+      clock.monotonicMs() - beganMs < order.deadlineMs && !wasDeleted(order) && beating?.signal.aborted === false;
+    while (running().length >= slots && mayWait()) await clock.sleep(SLOT_POLL_MS);
     waiting--;
+    if (wasDeleted(order)) return refused("deleted");
     if (running().length >= slots) return refused("no_slot");
-    // A delete may have come while it waited.
-    if ((node.deleted.get(order.sandboxId) ?? 0) >= order.epoch) return refused("deleted");
     node.sandboxes.set(order.sandboxId, { order, epoch: order.epoch, state: "running", lastActiveAt: clock.now() });
     return started(clock.monotonicMs() - beganMs);
   }

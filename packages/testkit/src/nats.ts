@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@banyan/kernel";
 import { type EmbeddedServer, freePort, startNatsServer } from "@banyan/service";
-import { kill, killAtExit } from "./leftovers.ts";
+import { killServer, removeWhenWeEnd } from "./leftovers.ts";
 
 export interface TestNats {
   readonly url: string;
@@ -21,9 +21,9 @@ export async function startNats(options: { config?: string } = {}): Promise<Test
   const port = await freePort();
   const start = (): Promise<EmbeddedServer> => startNatsServer({ dataDir, port, logger: silentLogger, ...options });
   let server = await start();
-  let forget = killAtExit(server.pid);
+  let forget = removeWhenWeEnd(server.pid, dataDir);
   const end = async (): Promise<void> => {
-    kill(server.pid);
+    killServer(server.pid);
     await server.stop();
     forget();
   };
@@ -35,7 +35,7 @@ export async function startNats(options: { config?: string } = {}): Promise<Test
       await end();
       if (loseStore) await rm(join(dataDir, "store"), { recursive: true, force: true });
       server = await start();
-      forget = killAtExit(server.pid);
+      forget = removeWhenWeEnd(server.pid, dataDir);
     },
     async stop() {
       await end();

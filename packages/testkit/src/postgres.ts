@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { silentLogger } from "@banyan/kernel";
 import { type EmbeddedServer, freePort, startPostgresServer } from "@banyan/service";
 import postgres from "postgres";
-import { kill, killAtExit } from "./leftovers.ts";
+import { killServer, removeWhenWeEnd } from "./leftovers.ts";
 
 export interface TestPostgres {
   readonly url: string;
@@ -25,7 +25,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   const port = await freePort();
   const start = (): Promise<EmbeddedServer> => startPostgresServer({ dataDir, port, logger: silentLogger, durable: false });
   let server = await start();
-  let forget = killAtExit(server.pid);
+  let forget = removeWhenWeEnd(server.pid, dataDir);
   let made = 0;
   const end = async (): Promise<void> => {
     await server.stop();
@@ -47,10 +47,10 @@ export async function startPostgres(): Promise<TestPostgres> {
     pause: end,
     async resume() {
       server = await start();
-      forget = killAtExit(server.pid);
+      forget = removeWhenWeEnd(server.pid, dataDir);
     },
     async stop() {
-      kill(server.pid);
+      killServer(server.pid);
       await end();
       await rm(dataDir, { recursive: true, force: true });
     },

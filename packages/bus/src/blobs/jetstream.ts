@@ -25,7 +25,7 @@ export function jetstreamBlobs(link: Link): BlobStore {
     const { streams } = await link.manager();
     await streams.info(STREAM).catch(async (error) => {
       if (!isStreamMissing(error)) throw error;
-      await store();
+      await store.get();
     });
   });
   const attempt = async <R>(operation: () => Promise<R>): Promise<R> => {
@@ -38,7 +38,7 @@ export function jetstreamBlobs(link: Link): BlobStore {
     }
   };
   const find = async (name: string): Promise<Info | null> => {
-    await ensure();
+    await ensure.get();
     const { direct } = await link.manager();
     const found = await direct.getMessage(STREAM, { last_by_subj: `$O.${BLOBS_BUCKET}.M.${Base64UrlPaddedCodec.encode(name)}` });
     const info = found && Info.parse(found.json());
@@ -48,7 +48,7 @@ export function jetstreamBlobs(link: Link): BlobStore {
   return {
     put: (name, content) =>
       attempt(async () => {
-        const stored = await (await store()).put({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytesOf(content));
+        const stored = await (await store.get()).put({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytesOf(content));
         return { sizeBytes: stored.size };
       }),
     get: (name) =>
@@ -59,7 +59,7 @@ export function jetstreamBlobs(link: Link): BlobStore {
     has: (name) => attempt(async () => (await find(name)) !== null),
     delete: (name) =>
       attempt(async () => {
-        if ((await find(name)) !== null) await (await store()).delete(name);
+        if ((await find(name)) !== null) await (await store.get()).delete(name);
       }),
   };
 }

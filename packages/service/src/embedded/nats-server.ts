@@ -8,6 +8,8 @@ import { spawnServer } from "./spawn-server.ts";
 
 const READY_MS = 10_000;
 const STOP_MS = 10_000;
+const PORT_FREE_MS = 1_000;
+const PORT_POLL_MS = 20;
 const ABSENT = "nats-server is not installed: `apt install nats-server`, or set NATS_URL to one that runs.";
 
 export interface EmbeddedServer {
@@ -51,7 +53,8 @@ export async function startNatsServer(options: StartNatsOptions): Promise<Embedd
     await endProcess(found, "SIGTERM", STOP_MS, clock);
   }
   const port = options.port ?? (await freePort());
-  if (await isTaken(port)) throw new Error(`Port ${port} is taken, NATS cannot listen there: stop what uses it, or choose another port.`);
+  if (!(await becomesFree(port, clock)))
+    throw new Error(`Port ${port} is taken, NATS cannot listen there: stop what uses it, or choose another port.`);
   const configPath = join(dataDir, "nats.conf");
   await writeFile(configPath, natsConfig(port, options), { mode: 0o600 });
   const note = await spawnServer({
@@ -79,6 +82,16 @@ function natsConfig(port: number, { dataDir, token, config = "" }: StartNatsOpti
     config,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** A killed server's threads hold its port a moment longer than its process is seen. */
+async function becomesFree(port: number, clock: Clock): Promise<boolean> {
+  const endsAt = clock.monotonicMs() + PORT_FREE_MS;
+  while (await isTaken(port)) {
+    if (clock.monotonicMs() > endsAt) return false;
+    await clock.sleep(PORT_POLL_MS);
+  }
+  return true;
 }
 
 /** Whether something listens on this port. */
