@@ -1,7 +1,7 @@
 import { NativeError } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { count, run, TestNode, type TestSlot } from "./test-slot.ts";
+import { collect, count, run, TestNode, type TestSlot } from "./test-slot.ts";
 
 let node: TestNode;
 let slot: TestSlot;
@@ -68,18 +68,18 @@ describe("a command", () => {
 
   it("takes arguments and variables in odd bytes", async () => {
     const odd = "ünï\n\t'\"\\ \u{1F333}";
-    const out: Buffer[] = [];
+    const out = collect();
     const spec = { argv: ["/bin/sh", "-c", 'printf "%s|%s" "$1" "$ODD"', "sh", odd], env: { ODD: odd } };
-    await slot.init.exec(spec, { onStdout: (chunk) => void out.push(chunk) });
-    expect(Buffer.concat(out).toString()).toBe(`${odd}|${odd}`);
+    await slot.init.exec(spec, { onStdout: out.take });
+    expect(out.text()).toBe(`${odd}|${odd}`);
   });
 
   it("has no descriptor but its three, its own session, and default signals", async () => {
     expect((await run(slot.init, "ls /proc/self/fd | tr '\\n' ' '; ps -o pid=,sid= -p $$")).stdout).toMatch(/^0 1 2 3 +(\d+) +\1\n$/);
-    const status: Buffer[] = [];
+    const status = collect();
     const argv = ["/bin/grep", "-hE", "^(Sig(Blk|Ign):|-?[0-9]+$)", "/proc/self/status", "/proc/self/oom_score_adj"];
-    await slot.init.exec({ argv }, { onStdout: (chunk) => void status.push(chunk) });
-    expect(Buffer.concat(status).toString()).toMatch(/^SigBlk:\s0+\nSigIgn:\s0+\n0\n$/);
+    await slot.init.exec({ argv }, { onStdout: status.take });
+    expect(status.text()).toMatch(/^SigBlk:\s0+\nSigIgn:\s0+\n0\n$/);
   });
 });
 
@@ -100,10 +100,15 @@ describe("input and output", () => {
   });
 
   it("cuts output at its bound and counts on", async () => {
-    let received = 0;
+    const received = collect();
     const spec = { argv: ["/bin/sh", "-c", "head -c 3000000 /dev/zero; echo end >&2"], env: { PATH: "/bin" }, outputMaxBytes: 100_000 };
-    const exit = await slot.init.exec(spec, { onStdout: (chunk) => void (received += chunk.length) });
-    expect({ received, ...exit }).toMatchObject({ received: 100_000, stdoutBytes: 3_000_000, stderrBytes: 4, code: 0 });
+    const exit = await slot.init.exec(spec, { onStdout: received.take });
+    expect({ received: received.text().length, ...exit }).toMatchObject({
+      received: 100_000,
+      stdoutBytes: 3_000_000,
+      stderrBytes: 4,
+      code: 0,
+    });
   });
 
   it("holds the command back while its reader is slow, and loses nothing", async () => {
@@ -149,13 +154,12 @@ describe("an end by force", () => {
   });
 
   it("can be a signal of the caller's choice", async () => {
-    let ready: () => void = () => undefined;
-    const printed = new Promise<void>((resolve) => (ready = resolve));
+    const printed = Promise.withResolvers<void>();
     const exec = slot.init.openExec(
       { argv: ["/bin/sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.01; done"], env: { PATH: "/bin" } },
-      { onStdout: () => ready() },
+      { onStdout: () => printed.resolve() },
     );
-    await printed;
+    await printed.promise;
     exec.signal("SIGUSR1");
     expect(await exec.exit).toMatchObject({ code: 9 });
   });
@@ -163,14 +167,14 @@ describe("an end by force", () => {
 
 describe("a terminal", () => {
   it("is one, has a size, and takes a new one", async () => {
-    let screen = "";
+    const screen = collect();
     const spec = { argv: ["/bin/sh"], env: { PATH: "/bin:/usr/bin", PS1: "> ", TERM: "xterm" }, pty: { rows: 33, cols: 101 } };
-    const shell = slot.init.openExec(spec, { onStdout: (chunk) => void (screen += chunk) });
+    const shell = slot.init.openExec(spec, { onStdout: screen.take });
     await shell.write("tty; stty size\n");
-    await eventually(() => /\/dev\/pts\/\d+\r\n33 101/.test(screen));
+    await eventually(() => /\/dev\/pts\/\d+\r\n33 101/.test(screen.text()));
     shell.resize(44, 55);
     await shell.write("stty size\n");
-    await eventually(() => screen.includes("44 55"));
+    await eventually(() => screen.text().includes("44 55"));
     await shell.write("sleep 3001\n");
     await eventually(async () => (await count(slot.init, "^sleep 3001")) === 1);
     await shell.write("\x03");
@@ -180,11 +184,11 @@ describe("a terminal", () => {
   });
 
   it("delivers all that was written before the command ended", async () => {
-    let screen = "";
+    const screen = collect();
     const spec = { argv: ["/bin/sh", "-c", "seq 1 20000"], env: { PATH: "/bin:/usr/bin" }, pty: { rows: 24, cols: 80 } };
-    const exit = await slot.init.exec(spec, { onStdout: (chunk) => void (screen += chunk) });
+    const exit = await slot.init.exec(spec, { onStdout: screen.take });
     expect(exit.code).toBe(0);
-    expect(screen.trimEnd().split("\r\n").at(-1)).toBe("20000");
+    expect(screen.text().trimEnd().split("\r\n").at(-1)).toBe("20000");
   });
 
   it("ends its programs when the caller hangs up", async () => {

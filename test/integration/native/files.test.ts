@@ -81,7 +81,9 @@ describe("a file", () => {
     }
     await expect(files().write("/t/broken/file", breaks())).rejects.toThrow("the source failed");
     expect(await text("/t/broken/file")).toBe("before");
-    expect((await run(slot.init, "until [ $(ls -A /t/broken | wc -l) = 1 ]; do :; done; ls -A /t/broken", { timeoutMs: 5_000 })).stdout).toBe("file\n");
+    expect(
+      (await run(slot.init, "until [ $(ls -A /t/broken | wc -l) = 1 ]; do :; done; ls -A /t/broken", { timeoutMs: 5_000 })).stdout,
+    ).toBe("file\n");
   });
 
   it("is written through a symlink, also through one that leads nowhere yet", async () => {
@@ -122,7 +124,7 @@ describe("a file", () => {
   });
 
   it("is named by any bytes but NUL and slash", async () => {
-    const odd = "/t/new\nline \"quotes\" \u{1F333}";
+    const odd = '/t/new\nline "quotes" \u{1F333}';
     await files().write(odd, "odd");
     expect(await text(odd)).toBe("odd");
     const raw = Buffer.concat([Buffer.from("/t/raw"), Buffer.from([0xff, 0xfe])]);
@@ -153,7 +155,12 @@ describe("a directory", () => {
   it("is made, listed in order and in pages, moved and removed", async () => {
     await files().mkdir("/t/d/e", { parents: true, mode: 0o750 });
     for (const name of ["c", "a", "b"]) await files().write(`/t/d/${name}`, name);
-    expect((await files().list("/t/d")).entries.map(({ path, type }) => `${path}:${type}`)).toEqual(["a:file", "b:file", "c:file", "e:directory"]);
+    expect((await files().list("/t/d")).entries.map(({ path, type }) => `${path}:${type}`)).toEqual([
+      "a:file",
+      "b:file",
+      "c:file",
+      "e:directory",
+    ]);
     const page = await files().list("/t/d", { offset: 1, limit: 2 });
     expect({ names: page.entries.map(({ path }) => path), total: page.total }).toEqual({ names: ["b", "c"], total: 4 });
     expect(await files().stat("/t/d/e")).toMatchObject({ mode: 0o750 });
@@ -171,7 +178,10 @@ describe("a directory", () => {
   });
 
   it("is removed however deep it is, without following what leads out of it", async () => {
-    await run(slot.init, "echo keep > /outside/keep; mkdir /t/deep; ln -s /outside /t/deep/out; cd /t/deep; i=0; while [ $i -lt 1200 ]; do mkdir d; cd -P d; i=$((i+1)); done");
+    await run(
+      slot.init,
+      "echo keep > /outside/keep; mkdir /t/deep; ln -s /outside /t/deep/out; cd /t/deep; i=0; while [ $i -lt 1200 ]; do mkdir d; cd -P d; i=$((i+1)); done",
+    );
     await files().remove("/t/deep", { recursive: true });
     await expect(files().stat("/t/deep")).rejects.toMatchObject({ errnoName: "ENOENT" });
     expect(await text("/outside/keep")).toBe("keep\n");
@@ -180,7 +190,9 @@ describe("a directory", () => {
   it("changes its rights with all that is in it", async () => {
     await run(slot.init, "mkdir -p /t/r/s; touch /t/r/s/f; ln -s /outside/keep /t/r/s/l");
     await files().chmod("/t/r", { mode: 0o700, uid: 7, recursive: true });
-    expect((await run(slot.init, "stat -c '%a %u' /t/r /t/r/s /t/r/s/f; stat -c %u /outside/keep")).stdout).toBe("700 7\n700 7\n700 7\n0\n");
+    expect((await run(slot.init, "stat -c '%a %u' /t/r /t/r/s /t/r/s/f; stat -c %u /outside/keep")).stdout).toBe(
+      "700 7\n700 7\n700 7\n0\n",
+    );
   });
 
   it("holds many entries", async () => {
@@ -202,18 +214,22 @@ describe("a directory", () => {
 
 describe("a search", () => {
   beforeAll(async () => {
-    await run(slot.init, `
+    await run(
+      slot.init,
+      `
       mkdir -p /t/s/src/deep /t/s/.git; cd /t/s
       printf 'one\\nTwo needle here\\nthree\\n' > src/a.ts; printf 'needle\\nNEEDLE\\n' > src/deep/b.ts
-      printf 'needle.*(\\n' > notes.txt; printf 'needle\\0binary' > bin; mkfifo pipe; ln -s /etc/passwd link; ln -s .. src/loop`);
+      printf 'needle.*(\\n' > notes.txt; printf 'needle\\0binary' > bin; mkfifo pipe; ln -s /etc/passwd link; ln -s .. src/loop`,
+    );
   });
 
   it("finds names by glob, paths by glob, to a depth and a limit", async () => {
-    const find = async (options: Parameters<ReturnType<typeof files>["find"]>[1]) => (await files().find("/t/s", options)).found.map(({ path }) => path).toSorted();
+    const find = async (options: Parameters<ReturnType<typeof files>["find"]>[1]) =>
+      (await files().find("/t/s", options)).found.map(({ path }) => path).toSorted();
     expect(await find({ glob: "*.ts" })).toEqual(["src/a.ts", "src/deep/b.ts"]);
     expect(await find({ glob: "src/*.ts" })).toEqual(["src/a.ts"]);
     expect(await find({ depth: 1 })).toEqual([".git", "bin", "link", "notes.txt", "pipe", "src"]);
-    expect((await files().find("/t/s", { limit: 2 }))).toMatchObject({ truncated: true, found: [{}, {}] });
+    expect(await files().find("/t/s", { limit: 2 })).toMatchObject({ truncated: true, found: [{}, {}] });
     expect((await files().find("/t/s", { glob: "a.ts", limit: 1 })).truncated).toBe(false);
   });
 
@@ -240,13 +256,22 @@ describe("a search", () => {
   it("cuts a long line and finds what stands far inside it", async () => {
     await run(slot.init, "head -c 600000 /dev/zero | tr '\\0' x > /t/s/long; printf 'END\\nnext END' >> /t/s/long");
     const { found } = await files().grep("/t/s/long", "END");
-    expect(found.map(({ line, column }) => ({ line, column }))).toEqual([{ line: 1, column: 600_000 }, { line: 2, column: 5 }]);
+    expect(found.map(({ line, column }) => ({ line, column }))).toEqual([
+      { line: 1, column: 600_000 },
+      { line: 2, column: 5 },
+    ]);
     await files().remove("/t/s/long");
   });
 
   it("replaces text in files, and touches none without a hit", async () => {
     await run(slot.init, "printf 'a.b a.b axb\\n' > /t/s/r1; printf 'nothing\\n' > /t/s/r2; chmod 600 /t/s/r1; touch -d @1000 /t/s/r2");
-    expect(await files().replace(["/t/s/r1", "/t/s/r2"], "a.b", "$&\\1")).toEqual({ files: [{ path: "/t/s/r1", replacements: 2 }, { path: "/t/s/r2", replacements: 0 }], total: 2 });
+    expect(await files().replace(["/t/s/r1", "/t/s/r2"], "a.b", "$&\\1")).toEqual({
+      files: [
+        { path: "/t/s/r1", replacements: 2 },
+        { path: "/t/s/r2", replacements: 0 },
+      ],
+      total: 2,
+    });
     expect(await text("/t/s/r1")).toBe("$&\\1 $&\\1 axb\n");
     expect(await files().stat("/t/s/r1")).toMatchObject({ mode: 0o600 });
     expect(await files().stat("/t/s/r2")).toMatchObject({ mtimeMs: 1_000_000 });
@@ -259,13 +284,17 @@ describe("a search", () => {
 
 describe("a tree", () => {
   it("comes back as it was sent", async () => {
-    await run(slot.init, `
+    await run(
+      slot.init,
+      `
       mkdir -p /t/tree/sub/empty; cd /t/tree; echo content > sub/file; chown 5:6 sub/file; chmod 4751 sub/file
       ln sub/file sub/hard; ln -s /anywhere sub/link; mkfifo sub/fifo; chmod 500 sub/empty; : > zero; head -c 200000 /dev/zero > large
-      touch -d '2001-02-03 04:05:06 UTC' sub/file sub/empty sub`);
+      touch -d '2001-02-03 04:05:06 UTC' sub/file sub/empty sub`,
+    );
     const before = await parts("/t/tree");
     expect(await files().treeWrite("/t/copy/of/it", before.all, { parents: true })).toEqual({ entries: before.entries.length });
-    const listing = "find . -printf '%P %y %m %U %G %s %l %n\\n' | sed 's/ d \\([^ ]* [^ ]* [^ ]*\\) [0-9]*/ d \\1/' | sort; stat -c '%n %Y' sub sub/file sub/empty; md5sum large zero";
+    const listing =
+      "find . -printf '%P %y %m %U %G %s %l %n\\n' | sed 's/ d \\([^ ]* [^ ]* [^ ]*\\) [0-9]*/ d \\1/' | sort; stat -c '%n %Y' sub sub/file sub/empty; md5sum large zero";
     const [one, two] = [await run(slot.init, `cd /t/tree; ${listing}`), await run(slot.init, `cd /t/copy/of/it; ${listing}`)];
     expect(two.stdout.split("\n").slice(1)).toEqual(one.stdout.split("\n").slice(1));
     expect(one.stdout).toContain("sub/file f 4751 5 6 8  2");
@@ -273,10 +302,20 @@ describe("a tree", () => {
 
   it("cannot be made to write outside of its root", async () => {
     const base = { mode: 0o644, size: 0, mtimeMs: 0, uid: 0, gid: 0 };
-    const send = (entries: FileEntry[]) => files().treeWrite("/t/cage", entries.map((entry) => ({ entry })), { parents: true });
+    const send = (entries: FileEntry[]) =>
+      files().treeWrite(
+        "/t/cage",
+        entries.map((entry) => ({ entry })),
+        { parents: true },
+      );
     await expect(send([{ ...base, path: "../../outside/evil", type: "file" }])).rejects.toThrow(NativeError);
     await expect(send([{ ...base, path: "a/../../x", type: "file" }])).rejects.toThrow(NativeError);
-    await expect(send([{ ...base, path: "out", type: "symlink", link: "/outside" }, { ...base, path: "out/evil", type: "file" }])).rejects.toMatchObject({ errnoName: "ENOTDIR" });
+    await expect(
+      send([
+        { ...base, path: "out", type: "symlink", link: "/outside" },
+        { ...base, path: "out/evil", type: "file" },
+      ]),
+    ).rejects.toMatchObject({ errnoName: "ENOTDIR" });
     await expect(send([{ ...base, path: "hard", type: "hardlink", link: "../../etc/shadow" }])).rejects.toThrow(NativeError);
     await expect(send([{ ...base, path: "hard", type: "hardlink", link: "out/keep" }])).rejects.toThrow(NativeError);
     await expect(send([{ ...base, path: "disk", type: "block" }])).rejects.toMatchObject({ errnoName: "EPERM" });
@@ -302,5 +341,16 @@ it("tells what changes below a directory, new directories included", async () =>
     seen.push(`${kind} ${path}`);
     if (path === "end") break;
   }
-  expect(seen).toEqual(expect.arrayContaining(["created a/f", "modified a/f", "created b", "created b/g", "moved b/g", "moved b/h", "removed a/f", "created end"]));
+  expect(seen).toEqual(
+    expect.arrayContaining([
+      "created a/f",
+      "modified a/f",
+      "created b",
+      "created b/g",
+      "moved b/g",
+      "moved b/h",
+      "removed a/f",
+      "created end",
+    ]),
+  );
 });

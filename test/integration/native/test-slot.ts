@@ -56,7 +56,7 @@ export class TestNode {
     mkdirSync(this.disks);
     execFileSync("truncate", ["-s", BTRFS_SIZE, join(this.directory, "disks.img")]);
     execFileSync("mkfs.btrfs", ["-q", join(this.directory, "disks.img")]);
-    execFileSync("mount", ["-o", "loop", join(this.directory, "disks.img"), this.disks]);
+    execFileSync("mount", ["-o", "loop,commit=1", join(this.directory, "disks.img"), this.disks]);
   }
 
   /** A slot with nothing attached: init alone in an almost empty root. */
@@ -115,24 +115,26 @@ export class TestNode {
   }
 }
 
+/** Output as it comes, and as text. */
+export function collect(): { take: (chunk: Buffer) => void; text: () => string } {
+  const chunks: Buffer[] = [];
+  return { take: (chunk) => void chunks.push(chunk), text: () => Buffer.concat(chunks).toString() };
+}
+
 /** What a command writes, and how it ends. */
 export async function run(init: InitClient, script: string, options: { stdin?: string; timeoutMs?: number; user?: string } = {}) {
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
+  const [out, err] = [collect(), collect()];
   const { stdin, ...rest } = options;
-  const handlers = { onStdout: (chunk: Buffer) => void out.push(chunk), onStderr: (chunk: Buffer) => void err.push(chunk) };
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const exit = await init.exec(
-    { argv: ["/bin/sh", "-c", script], env, ...rest },
-    { ...handlers, ...(stdin === undefined ? {} : { stdin }) },
-  );
-  return { ...exit, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
+  const handlers = { onStdout: out.take, onStderr: err.take, ...(stdin === undefined ? {} : { stdin }) };
+  const exit = await init.exec({ argv: ["/bin/sh", "-c", script], env, ...rest }, handlers);
+  return { ...exit, stdout: out.text(), stderr: err.text() };
 }
 
 /** How many processes inside have a command line that matches. */
 export async function count(init: InitClient, pattern: string): Promise<number> {
-  const found: Buffer[] = [];
+  const found = collect();
   // Executed directly: a shell around it would hold the pattern in its own command line.
-  await init.exec({ argv: ["/usr/bin/pgrep", "-f", "-c", pattern] }, { onStdout: (chunk) => void found.push(chunk) });
-  return Number(Buffer.concat(found).toString());
+  await init.exec({ argv: ["/usr/bin/pgrep", "-f", "-c", pattern] }, { onStdout: found.take });
+  return Number(found.text());
 }
