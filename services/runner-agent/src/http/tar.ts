@@ -19,7 +19,7 @@ const ENTRIES_MAX = 1_000_000;
 export async function readTar({ response, sandbox, query, signal }: Operation): Promise<void> {
   const { path, user } = readQuery(query, api.TarQuery);
   const parts = sandbox.init.files.treeRead(path, { signal, ...as(user) });
-  // The first entry is the tree's root: when it has come, the tree is there and the answer can begin.
+  // What is wrong with the path is said before the first entry: then it can still be answered with a problem.
   const first = await translating("file", parts.next());
   response.writeHead(200, { "content-type": "application/x-tar" });
   await sendBytes(response, tarOf(startingWith(first.done ? [] : [first.value], translatingEach("file", parts))));

@@ -9,6 +9,8 @@ export function incompleteTail(bytes: Uint8Array): number {
     const byte = bytes[bytes.length - back] ?? 0;
     if (byte < 0x80) return 0;
     if (byte < 0xc0) continue;
+    // Nothing starts with 0xf5 or more.
+    if (byte >= 0xf5) return 0;
     const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
     return length > back ? back : 0;
   }
