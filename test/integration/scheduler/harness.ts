@@ -26,6 +26,8 @@ import postgres from "postgres";
 
 export const LARGE_QUOTA: Quota = { sandboxes: 100_000, cpu: 100_000, memoryMb: 100_000_000 };
 export const WAIT_MS = 5_000;
+/** A caller waits longer than the sandbox for its slot. */
+const CALL_MARGIN_MS = 3_000;
 
 export interface Cluster {
   nats: TestNats;
@@ -118,7 +120,7 @@ export async function startWorld(cluster: Cluster, options: WorldOptions = {}): 
     healthPort: 0,
     otlpEndpoint: null,
   };
-  const sql = postgres(cluster.postgres.url, { max: 2, connection: { search_path: schema }, onnotice: () => {} });
+  const sql = postgres(cluster.postgres.url, { max: 2, fetch_types: false, connection: { search_path: schema }, onnotice: () => {} });
   let running: RunningService | null = null;
   const world: World = {
     bus,
@@ -145,7 +147,7 @@ export async function startWorld(cluster: Cluster, options: WorldOptions = {}): 
       running = null;
     },
     create: ({ id = newId("sbx"), orgId = world.orgId, quota = LARGE_QUOTA, deadlineMs = WAIT_MS, spec } = {}) =>
-      bus.call(CreateSandbox, { id, orgId, quota, deadlineMs, spec: specOf(spec) }),
+      bus.call(CreateSandbox, { id, orgId, quota, deadlineMs, spec: specOf(spec) }, { deadlineMs: deadlineMs + CALL_MARGIN_MS }),
     start: (id, { deadlineMs = WAIT_MS, quota = LARGE_QUOTA } = {}) => bus.call(StartSandbox, { id, orgId: world.orgId, quota, deadlineMs }),
     stopSandbox: (id) => bus.call(StopSandbox, { id, orgId: world.orgId, graceMs: 0 }),
     remove: (id) => bus.call(DeleteSandbox, { id, orgId: world.orgId }),
@@ -186,6 +188,30 @@ function imageOf(name: string, orgId: string): OutputOf<typeof ResolveImage>["im
     origin: "local",
     error: null,
     createdAt: 0,
+  };
+}
+
+export interface ShiftingClock extends Clock {
+  /** Moves the wall clock on: what is stored grows old. */
+  age(ms: number): void;
+  /** Moves the monotonic clock on: what is silent has been so for longer. */
+  elapse(ms: number): void;
+}
+
+/** The real clock, which a test can move on without waiting. */
+export function shiftingClock(): ShiftingClock {
+  let wallMs = 0;
+  let monotonicMs = 0;
+  return {
+    now: () => systemClock.now() + wallMs,
+    monotonicMs: () => systemClock.monotonicMs() + monotonicMs,
+    sleep: systemClock.sleep,
+    age: (ms) => {
+      wallMs += ms;
+    },
+    elapse: (ms) => {
+      monotonicMs += ms;
+    },
   };
 }
 

@@ -1,9 +1,14 @@
 import type { Database } from "@banyan/db";
-import { asc } from "drizzle-orm";
-import { outbox } from "./schema.ts";
+import type { Changed } from "../domain/decide.ts";
 
-export type Said = typeof outbox.$inferSelect;
+export interface Said {
+  seq: number;
+  sandboxId: string;
+  version: number;
+  event: Changed;
+}
 
-export async function readOutbox({ orm }: Database, limit: number): Promise<Said[]> {
-  return orm.select().from(outbox).orderBy(asc(outbox.seq)).limit(limit);
+/** Asked every second: that keeps a connection open for the writes of a create, which somebody waits for. */
+export async function readOutbox({ sql }: Database, limit: number): Promise<Said[]> {
+  return sql<Said[]>`select seq::float8, sandbox_id as "sandboxId", version, event from outbox order by outbox.seq limit ${limit}`;
 }

@@ -10,6 +10,6 @@ export async function recordActivity({ sql }: Database, activities: readonly Act
   if (activities.length === 0) return;
   await sql`
     update sandboxes set last_active_at = greatest(last_active_at, seen.at)
-    from unnest(${activities.map(({ id }) => id)}::text[], ${activities.map(({ at }) => at)}::bigint[]) as seen (id, at)
+    from jsonb_to_recordset(${JSON.stringify(activities)}::text::jsonb) as seen (id text, at bigint)
     where sandboxes.id = seen.id and sandboxes.last_active_at < seen.at`;
 }

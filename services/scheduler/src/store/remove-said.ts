@@ -1,7 +1,5 @@
 import type { Database } from "@banyan/db";
-import { inArray } from "drizzle-orm";
-import { outbox } from "./schema.ts";
 
-export async function removeSaid({ orm }: Database, seqs: number[]): Promise<void> {
-  if (seqs.length > 0) await orm.delete(outbox).where(inArray(outbox.seq, seqs));
+export async function removeSaid({ sql }: Database, seqs: number[]): Promise<void> {
+  if (seqs.length > 0) await sql`delete from outbox where seq in ${sql(seqs)}`;
 }
