@@ -7,6 +7,7 @@ export * from "./layers/layer-store.ts";
 export * from "./native/index.ts";
 export * from "./network/node-network.ts";
 export * from "./network/resolvers.ts";
+export * from "./slots/attach-helper.ts";
 export * from "./slots/conformance.ts";
 export * from "./slots/docker-engine.ts";
 export * from "./slots/docker-maker.ts";

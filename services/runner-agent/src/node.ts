@@ -2,7 +2,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import type { Clock, Logger } from "@banyan/kernel";
 import {
-  AttachClient,
+  AttachHelper,
   buildNative,
   DockerSlotMaker,
   hostResolvers,
@@ -19,6 +19,7 @@ import { type Loop, repeat } from "./loops/repeat.ts";
 import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { nodeIdOf } from "./node-id.ts";
+import { lockDataDir } from "./node-lock.ts";
 import { SlotPool } from "./pool/pool.ts";
 import { adopt } from "./sandboxes/adopt.ts";
 import { endRun } from "./sandboxes/end-run.ts";
@@ -52,38 +53,53 @@ export interface Node {
 
 /** Opens what a node has, adopts what an earlier process left, and begins to keep it in order. */
 export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node> {
-  const parts = await assemble(config, deps);
+  const lock = lockDataDir(config.dataDir);
+  try {
+    const parts = await assemble(config, deps);
+    await takeOver(parts, deps).catch(async (error) => {
+      await parts.attach.close();
+      throw error;
+    });
+    return keep(parts, deps, lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function takeOver(parts: NodeParts, deps: NodeDeps): Promise<void> {
   const { maker, network, pool, logger } = parts;
   const adopted = await adopt(parts);
   const listed = adopted.running.filter((entry) => entry.network.egress === "allow");
   await network.open(new Map(listed.flatMap(({ slot, network: { allow } }) => (slot === null ? [] : [[slot.address, allow] as const]))));
   for (const slot of adopted.useless) await maker.destroy(slot);
-  logger.info(
-    { running: adopted.running.length, died: adopted.died.length, removed: adopted.useless.length, ...pool.status },
-    "adopted what was here",
-  );
+  const counts = { running: adopted.running.length, died: adopted.died.length, removed: adopted.useless.length, free: pool.status.free };
+  logger.info(counts, "adopted what was here");
   for (const entry of adopted.died) deps.onDied(entry, "slot_died");
   await maker.prepare();
-  pool.start();
-  const loops: Loop[] = [
-    watchDeaths(parts, deps.onDied),
-    repeat("reconcile", RECONCILE_MS, parts, async () => {
-      const repairs = await reconcile(parts, deps.onDied);
-      deps.metrics.repaired(repairs);
-      if (Object.values(repairs).some((count) => count > 0))
-        logger.warn({ ...repairs }, "something was not as it should be and is put right");
-    }),
-  ];
+}
+
+function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node {
+  const round = async (): Promise<Repairs> => {
+    const repairs = await reconcile(parts, deps.onDied);
+    deps.metrics.repaired(repairs);
+    const isQuiet = Object.values(repairs).every((count) => count === 0);
+    if (!isQuiet) parts.logger.warn({ ...repairs }, "something was not as it should be and is put right");
+    return repairs;
+  };
+  parts.pool.start();
+  const loops: Loop[] = [watchDeaths(parts, deps.onDied), repeat("reconcile", RECONCILE_MS, parts, async () => void (await round()))];
   parts.state = "ready";
   return {
     parts,
-    reconcile: () => reconcile(parts, deps.onDied),
+    reconcile: round,
     async stop(kind) {
       parts.state = "leaving";
       await Promise.all(loops.map((loop) => loop.stop()));
-      await pool.stop();
+      await parts.pool.stop();
       if (kind === "purge") await purge(parts);
       await parts.attach.close();
+      lock.release();
     },
   };
 }
@@ -92,7 +108,8 @@ async function assemble(config: NodeConfig, { layerSource, clock, logger, metric
   const { dataDir } = config;
   const nodeId = config.nodeId ?? nodeIdOf(dataDir);
   const native = await buildNative();
-  const attach = await AttachClient.start({ binaryPath: native.attach });
+  const onExit = (err: unknown) => logger.error({ err }, "the attach helper has ended; another one is started");
+  const attach = await AttachHelper.start({ binaryPath: native.attach, onExit });
   const warn = (message: string, reason: string) => logger.warn({ reason }, message);
   const disk = await openDisk({ dataDir, mode: config.disk, sizeMb: config.diskMb, attach, warn });
   const layers = new LayerStore(join(disk.directory, "layers"), layerSource);

@@ -49,6 +49,7 @@ export const runnerAgentService = defineService<Config>({
       },
       async stop() {
         parts.state = "leaving";
+        parts.pool.refuseWaiters();
         await heartbeat.stop();
         // The scheduler hears of it at once instead of when the lease ends.
         await bucket

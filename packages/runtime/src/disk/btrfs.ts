@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
-import type { AttachClient } from "../native/index.ts";
+import type { AttachOperations } from "../slots/attach-helper.ts";
 import type { DiskDriver, DiskPaths } from "./driver.ts";
 import { SpareDisks } from "./spares.ts";
 
@@ -13,9 +13,9 @@ export class BtrfsDisk implements DiskDriver {
   readonly enforcesLimits: boolean;
   readonly spares: SpareDisks;
   readonly #disks: string;
-  readonly #attach: AttachClient;
+  readonly #attach: AttachOperations;
 
-  constructor(directory: string, attach: AttachClient, enforcesLimits: boolean) {
+  constructor(directory: string, attach: AttachOperations, enforcesLimits: boolean) {
     this.#disks = join(directory, "sandboxes");
     this.#attach = attach;
     this.enforcesLimits = enforcesLimits;

@@ -1,7 +1,7 @@
 import { mkdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@banyan/kernel";
-import type { AttachClient } from "../native/index.ts";
+import type { AttachOperations } from "../slots/attach-helper.ts";
 import { BtrfsDisk } from "./btrfs.ts";
 import type { DiskDriver, DiskRoot } from "./driver.ts";
 import { mountImage, unmountImage } from "./image-mount.ts";
@@ -14,7 +14,7 @@ export interface OpenDiskOptions {
   mode: "auto" | "btrfs" | "plain";
   /** Size of the image file; null: a share of what is free. */
   sizeMb: number | null;
-  attach: AttachClient;
+  attach: AttachOperations;
   /** Told once what the operator should know: a driver that is not the best one, limits that are not enforced. */
   warn: (message: string, reason: string) => void;
 }

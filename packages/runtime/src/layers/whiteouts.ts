@@ -33,11 +33,11 @@ export async function translateWhiteouts(layer: string): Promise<void> {
 
 export function classify(paths: readonly string[]): Whiteouts {
   const opaque = paths.filter((path) => basename(path) === OPAQUE_MARK).map((path) => dirname(path));
-  const hidden = paths
-    .filter((path) => basename(path) !== OPAQUE_MARK)
-    .map((path) => join(dirname(path), basename(path).slice(WHITEOUT_PREFIX.length)))
-    // `.wh.` alone, or a mark of another storage driver (`.wh..wh.plnk`), names nothing.
-    .filter((path) => ![".", "..", ""].includes(basename(path)) && !basename(path).startsWith(WHITEOUT_PREFIX));
+  const hidden = paths.flatMap((path) => {
+    const name = basename(path).slice(WHITEOUT_PREFIX.length);
+    // `.wh.` alone and marks of another storage driver (`.wh..wh.plnk`) name nothing.
+    return ["", ".", ".."].includes(name) || name.startsWith(WHITEOUT_PREFIX) ? [] : [join(dirname(path), name)];
+  });
   return { opaque, hidden };
 }
 

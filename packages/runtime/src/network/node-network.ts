@@ -69,7 +69,7 @@ export class NodeNetwork {
   async connect(pid: number, slotId: string, address: string): Promise<SlotLink> {
     const link = this.linkName(slotId);
     await runCommand("ip", ["-batch", "-"], {
-      stdin: `link add name ${link} type veth peer name eth0 netns ${pid}\nlink set ${link} master ${this.bridge} up\nlink set ${link} type bridge_slave isolated on\n`,
+      stdin: `link add name ${link} type veth peer name eth0 netns ${pid}\n${this.#plugCommands(link)}`,
     });
     // A /32 and a route by way of the gateway: what is meant for a neighbour is routed too, and meets the rules.
     await runCommand("nsenter", ["--target", String(pid), "--net", "--", "ip", "-batch", "-"], {
@@ -104,7 +104,7 @@ export class NodeNetwork {
   }
 
   /** Puts back what is missing or was changed; how many repairs that took. */
-  async reconcile(): Promise<number> {
+  async reconcile(links: readonly string[]): Promise<number> {
     return this.#serially(async () => {
       let repairs = 0;
       if (!existsSync(`/sys/class/net/${this.bridge}`)) {
@@ -115,6 +115,7 @@ export class NodeNetwork {
         await this.#loadTable();
         repairs++;
       }
+      for (const link of links) repairs += await this.#plugIn(link);
       return repairs + (await this.#acceptForwarding());
     });
   }
@@ -134,6 +135,18 @@ export class NodeNetwork {
       for (const link of await this.links()) await this.disconnect(link);
       await this.disconnect(this.bridge);
     });
+  }
+
+  /** A link that exists but is on no bridge, because the bridge was removed and made again. */
+  async #plugIn(link: string): Promise<number> {
+    const device = `/sys/class/net/${link}`;
+    if (!existsSync(device) || existsSync(`${device}/master`)) return 0;
+    await runCommand("ip", ["-batch", "-"], { stdin: this.#plugCommands(link) });
+    return 1;
+  }
+
+  #plugCommands(link: string): string {
+    return `link set ${link} master ${this.bridge} up\nlink set ${link} type bridge_slave isolated on\n`;
   }
 
   async #refuseTakenSubnet(): Promise<void> {

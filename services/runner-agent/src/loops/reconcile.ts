@@ -31,7 +31,7 @@ export async function reconcile(parts: NodeParts, onDied: OnDied): Promise<Repai
       repairs.deaths++;
     }
   }
-  repairs.network = await parts.network.reconcile();
+  repairs.network = await parts.network.reconcile(parts.pool.slots().map((slot) => slot.link));
   for (const { entry, run } of parts.registry.running()) {
     if (areInForce(readLimitsOrNull(run.slot.cgroups), entry.resources)) continue;
     await parts.attach.cgroup(limitWrites(run.slot.cgroups, entry.resources));

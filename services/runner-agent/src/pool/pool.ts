@@ -117,6 +117,11 @@ export class SlotPool {
     return this.#pace.retryAfterMs(this.#options, this.#waiters.size);
   }
 
+  /** Nobody waits here any longer: the node is about to leave. */
+  refuseWaiters(): void {
+    this.#waiters.failAll(() => this.#noSlot());
+  }
+
   /** Makes no more slots and waits for those on their way in or out. The free ones stay. */
   async stop(): Promise<void> {
     this.#stopped.abort();

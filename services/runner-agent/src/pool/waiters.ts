@@ -2,6 +2,7 @@ import type { Clock } from "@banyan/kernel";
 
 interface Waiter<T> {
   resolve(value: T): void;
+  fail(reason: unknown): void;
   /** Ends its timer and its abort listener. */
   settle(): void;
 }
@@ -37,6 +38,7 @@ export class Waiters<T> {
       const onAbort = () => fail(signal?.reason);
       const waiter: Waiter<T> = {
         resolve,
+        fail,
         settle: () => {
           ended.abort();
           signal?.removeEventListener("abort", onAbort);
@@ -50,6 +52,11 @@ export class Waiters<T> {
         () => undefined,
       );
     });
+  }
+
+  /** Ends all waiting. */
+  failAll(reason: () => Error): void {
+    for (const waiter of this.#queue) waiter.fail(reason());
   }
 
   /** Gives the value to who has waited longest; false when nobody waits. */

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from "@banyan/kernel";
-import type { AttachClient, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
+import type { AttachHelper, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
 import type { Amounts } from "../domain/capacity.ts";
 import type { NodeMetrics } from "../metrics.ts";
 import type { SlotPool } from "../pool/pool.ts";
@@ -16,7 +16,7 @@ export interface NodeParts {
   readonly nodeId: string;
   readonly maker: SlotMaker;
   readonly pool: SlotPool;
-  readonly attach: AttachClient;
+  readonly attach: AttachHelper;
   readonly disk: DiskRoot;
   readonly layers: LayerStore;
   readonly network: NodeNetwork;

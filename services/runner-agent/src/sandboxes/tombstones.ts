@@ -26,14 +26,16 @@ export class Tombstones {
   }
 
   add(sandboxId: string, epoch: number): void {
-    this.#set(sandboxId, Math.max(epoch, this.#epochs.get(sandboxId) ?? epoch));
+    this.#set(sandboxId, epoch);
     appendFileSync(this.#file, `${sandboxId} ${epoch}\n`, { mode: 0o600 });
     if (++this.#lines > LINES_MAX) this.#compact();
   }
 
   #set(sandboxId: string, epoch: number): void {
+    const highest = Math.max(epoch, this.#epochs.get(sandboxId) ?? epoch);
+    // Set anew, so that it is the youngest.
     this.#epochs.delete(sandboxId);
-    this.#epochs.set(sandboxId, epoch);
+    this.#epochs.set(sandboxId, highest);
     if (this.#epochs.size <= TOMBSTONES_MAX) return;
     const [oldest] = this.#epochs.keys();
     if (oldest !== undefined) this.#epochs.delete(oldest);

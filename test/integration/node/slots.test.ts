@@ -1,0 +1,28 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { systemClock } from "@banyan/kernel";
+import { NODE_DEFAULTS } from "@banyan/runner-agent";
+import { buildNative, DockerSlotMaker, NodeNetwork, openDocker, slotMakerConformance } from "@banyan/runtime";
+import { afterAll, beforeAll, it } from "vitest";
+
+const nodeId = `slots-${process.pid}`;
+const slotsDirectory = mkdtempSync("/var/tmp/bny-");
+const network = new NodeNetwork({ nodeId, subnet: `10.${224 + (process.pid % 8)}.0.0/24`, resolvers: [] });
+let initPath = "";
+
+beforeAll(async () => {
+  initPath = (await buildNative()).init;
+  await network.open();
+});
+afterAll(async () => {
+  await network.close();
+  rmSync(slotsDirectory, { recursive: true, force: true });
+});
+
+const docker = openDocker(process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost);
+const harness = {
+  maker: async () => new DockerSlotMaker({ docker, nodeId, slotsDirectory, initPath, network, clock: systemClock }),
+  end: async ({ pid }: { pid: number }) => void process.kill(pid, "SIGKILL"),
+  real: true,
+};
+
+for (const { name, run } of slotMakerConformance(harness)) it(`makes Docker slots: ${name}`, run);
