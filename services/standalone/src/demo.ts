@@ -40,7 +40,7 @@ export async function runDemo(banyan: Banyan): Promise<void> {
       ({ bytesWritten }) => `${bytesWritten} bytes`,
     );
     const counted = () => sandbox.exec(["python3", "-c", PYTHON], { stdin: TEXT });
-    expectText("7 words, 7 different", (await timed("run Python on it", counted, ({ stdout }) => stdout.trim())).stdout);
+    expectText("9 words, 9 different", (await timed("run Python on it", counted, ({ stdout }) => stdout.trim())).stdout);
     expectText(
       TEXT,
       await timed(
