@@ -2,7 +2,7 @@ import { fault, isFault, type NodeStart, type OutputOf } from "@banyan/contracts
 import type { AppError } from "@banyan/kernel";
 import type { Context } from "./context.ts";
 import { move } from "./domain/decide.ts";
-import { amountsOf, place, type Placement } from "./domain/place.ts";
+import { amountsOf, type Placement, place } from "./domain/place.ts";
 import type { Launch, Sandbox } from "./domain/sandbox.ts";
 import { nodeOf, startOn } from "./node-calls.ts";
 
@@ -29,7 +29,7 @@ export interface Flight {
 
 export type Launched =
   | { kind: "started"; launch: Launch }
-  | { kind: "failed"; error: AppError; refusal: Refusal | null; /** No node can have it. */ certain: boolean };
+  | { kind: "failed"; error: AppError; refusal: Refusal | null /** No node can have it. */; certain: boolean };
 
 /** Has the sandbox started by its node, or by another that has room: every node refuses for itself, so the view may be wrong. */
 export async function launch(ctx: Context, flight: Flight): Promise<Launched> {

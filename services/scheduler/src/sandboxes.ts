@@ -1,6 +1,6 @@
 import { fault } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
-import { type Command, decide, type Decision } from "./domain/decide.ts";
+import { type Command, type Decision, decide } from "./domain/decide.ts";
 import type { Sandbox } from "./domain/sandbox.ts";
 import type { LateWrites } from "./memory/late-writes.ts";
 import type { Ledger } from "./memory/ledger.ts";
@@ -57,7 +57,8 @@ export class Sandboxes {
 
   /** Writes what was decided, fenced by the epoch and version it was decided on. */
   async write(before: Sandbox, { next, event }: { next: Sandbox; event: Change["event"] | null }): Promise<void> {
-    if (!(await this.#parts.store.applyTransition(before, next, event))) throw fault("sandbox.version_conflict", { version: before.version });
+    if (!(await this.#parts.store.applyTransition(before, next, event)))
+      throw fault("sandbox.version_conflict", { version: before.version });
     if (event !== null) this.#parts.onSaid();
   }
 

@@ -20,8 +20,16 @@ import { type Clock, newId, silentLogger, systemClock } from "@banyan/kernel";
 import { type Config, SCHEDULING_DEFAULTS, schedulerService } from "@banyan/scheduler";
 import type { RunningService } from "@banyan/service";
 import { createTelemetry } from "@banyan/telemetry";
-import { type FakeNode, type FakeNodeOptions, fakeNode, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
-import { eventually } from "@banyan/testkit";
+import {
+  eventually,
+  type FakeNode,
+  type FakeNodeOptions,
+  fakeNode,
+  startNats,
+  startPostgres,
+  type TestNats,
+  type TestPostgres,
+} from "@banyan/testkit";
 import postgres from "postgres";
 
 export const LARGE_QUOTA: Quota = { sandboxes: 100_000, cpu: 100_000, memoryMb: 100_000_000 };
@@ -148,7 +156,8 @@ export async function startWorld(cluster: Cluster, options: WorldOptions = {}): 
     },
     create: ({ id = newId("sbx"), orgId = world.orgId, quota = LARGE_QUOTA, deadlineMs = WAIT_MS, spec } = {}) =>
       bus.call(CreateSandbox, { id, orgId, quota, deadlineMs, spec: specOf(spec) }, { deadlineMs: deadlineMs + CALL_MARGIN_MS }),
-    start: (id, { deadlineMs = WAIT_MS, quota = LARGE_QUOTA } = {}) => bus.call(StartSandbox, { id, orgId: world.orgId, quota, deadlineMs }),
+    start: (id, { deadlineMs = WAIT_MS, quota = LARGE_QUOTA } = {}) =>
+      bus.call(StartSandbox, { id, orgId: world.orgId, quota, deadlineMs }),
     stopSandbox: (id) => bus.call(StopSandbox, { id, orgId: world.orgId, graceMs: 0 }),
     remove: (id) => bus.call(DeleteSandbox, { id, orgId: world.orgId }),
     get: async (id) => (await bus.call(GetSandbox, { id, orgId: world.orgId })).sandbox,

@@ -87,7 +87,9 @@ it("loses nothing and owns nothing twice when it is killed in a burst", async ()
   expect(codes.filter((code) => code === "no error")).toHaveLength(75);
   scheduler = await spawnScheduler(world);
   const rows = await eventually(async () => {
-    const found = await world.sql<{ id: string; state: string; node_id: string }[]>`select id, state, node_id from sandboxes where state <> 'deleted'`;
+    const found = await world.sql<
+      { id: string; state: string; node_id: string }[]
+    >`select id, state, node_id from sandboxes where state <> 'deleted'`;
     expect(found.filter(({ state }) => state !== "running")).toEqual([]);
     const onNodes = world.nodes.flatMap(({ nodeId, sandboxes }) => [...sandboxes.keys()].map((id) => `${id} ${nodeId}`));
     expect(onNodes.toSorted()).toEqual(found.map(({ id, node_id }) => `${id} ${node_id}`).toSorted());

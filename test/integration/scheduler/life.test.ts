@@ -1,4 +1,13 @@
-import { DeleteSandbox, GetSandbox, GetUsage, ListNodes, RouteSandbox, SandboxChanged, type InputOf, UpdateSandbox } from "@banyan/contracts";
+import {
+  DeleteSandbox,
+  GetSandbox,
+  GetUsage,
+  type InputOf,
+  ListNodes,
+  RouteSandbox,
+  SandboxChanged,
+  UpdateSandbox,
+} from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Cluster, codeOf, eventually, LARGE_QUOTA, readyNodes, startCluster, startWorld, type World } from "./harness.ts";
@@ -24,7 +33,12 @@ it("creates a sandbox that runs, is found, and says where it is", async () => {
   expect(timing.totalMs).toBeGreaterThan(0);
   expect(await world.get(sandbox.id)).toEqual(sandbox);
   const node = world.nodes.find(({ nodeId }) => nodeId === sandbox.nodeId);
-  expect(node?.orders.at(-1)).toMatchObject({ fresh: true, env: { FROM_IMAGE: "yes", FROM_SPEC: "too" }, workdir: "/home/agent", user: "agent" });
+  expect(node?.orders.at(-1)).toMatchObject({
+    fresh: true,
+    env: { FROM_IMAGE: "yes", FROM_SPEC: "too" },
+    workdir: "/home/agent",
+    user: "agent",
+  });
   expect(await world.bus.call(RouteSandbox, { orgId: world.orgId, id: sandbox.id })).toEqual(route);
 });
 
@@ -76,7 +90,8 @@ it("asks once for the image of a burst", async () => {
 it("lists newest first, in pages, by label and by state", async () => {
   const orgId = newId("org");
   const ids: string[] = [];
-  for (let i = 0; i < 5; i++) ids.push((await world.create({ orgId, spec: { labels: { parity: i % 2 ? "odd" : "even", n: String(i) } } })).sandbox.id);
+  for (let i = 0; i < 5; i++)
+    ids.push((await world.create({ orgId, spec: { labels: { parity: i % 2 ? "odd" : "even", n: String(i) } } })).sandbox.id);
   const newest = ids.toReversed();
   const first = await world.list({ orgId, limit: 2 });
   expect(first.sandboxes.map(({ id }) => id)).toEqual(newest.slice(0, 2));
@@ -94,7 +109,8 @@ it("lists newest first, in pages, by label and by state", async () => {
 
 it("lets labels and lifetime be changed, and removes a label set to null", async () => {
   const { sandbox } = await world.create({ spec: { labels: { keep: "1", drop: "2" } } });
-  const update = (change: Omit<InputOf<typeof UpdateSandbox>, "orgId" | "id">) => world.bus.call(UpdateSandbox, { orgId: world.orgId, id: sandbox.id, ...change });
+  const update = (change: Omit<InputOf<typeof UpdateSandbox>, "orgId" | "id">) =>
+    world.bus.call(UpdateSandbox, { orgId: world.orgId, id: sandbox.id, ...change });
   const { sandbox: updated } = await update({ labels: { drop: null, add: "3" }, lifetime: { maxLifetimeS: 60 } });
   expect(updated.spec.labels).toEqual({ keep: "1", add: "3" });
   expect(updated).toMatchObject({ expiresAt: sandbox.createdAt + 60_000, spec: { lifetime: { maxLifetimeS: 60, idleTimeoutS: 900 } } });

@@ -1,6 +1,6 @@
 import { DEFAULT_RESOURCES, DeleteSandbox, ListNodes } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
-import { type FakeNode } from "@banyan/testkit";
+import type { FakeNode } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
 

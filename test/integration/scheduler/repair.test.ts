@@ -23,7 +23,9 @@ beforeEach(async () => {
 afterEach(() => world.end());
 
 const reachable = (wanted: boolean) =>
-  eventually(async () => expect((await world.bus.call(ListNodes, {})).nodes.find(({ nodeId }) => nodeId === node.nodeId)?.reachable).toBe(wanted));
+  eventually(async () =>
+    expect((await world.bus.call(ListNodes, {})).nodes.find(({ nodeId }) => nodeId === node.nodeId)?.reachable).toBe(wanted),
+  );
 const state = async (id: string) => {
   const { state, stateReason } = await world.get(id);
   return { state, stateReason };

@@ -25,7 +25,14 @@ export function decide(sandbox: Sandbox, command: Command, now: number): Decisio
   if ("epoch" in command && command.epoch !== sandbox.epoch) return { kind: "refused", code: "sandbox.stale_epoch" };
   const to = sandboxMachine.next(sandbox.state, command.kind);
   if (to === null) return { kind: "refused", code: "sandbox.illegal_transition" };
-  const next: Sandbox = { ...sandbox, deadlineAt: null, ...change(sandbox, command, now), state: to, version: sandbox.version + 1, updatedAt: now };
+  const next: Sandbox = {
+    ...sandbox,
+    deadlineAt: null,
+    ...change(sandbox, command, now),
+    state: to,
+    version: sandbox.version + 1,
+    updatedAt: now,
+  };
   assert(UNFINISHED.includes(to) === (next.deadlineAt !== null), `${to} with deadline ${next.deadlineAt}`);
   return { kind: "changed", next, event: changedEvent(next, sandbox.state) };
 }

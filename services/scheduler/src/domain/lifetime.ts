@@ -27,7 +27,9 @@ export function dueOf(sandbox: Lived, now: number, reachableSince: (nodeId: stri
 function expiryOf({ id, state, lifetime, startedAt, expiresAt }: Lived, now: number): Due | null {
   if (expiresAt === null || expiresAt > now) return null;
   if (lifetime.onExpiry === "delete") {
-    return state === "running" || state === "stopped" || state === "failed" ? { id, why: "expired", action: "delete", idleSince: null } : null;
+    return state === "running" || state === "stopped" || state === "failed"
+      ? { id, why: "expired", action: "delete", idleSince: null }
+      : null;
   }
   // It happens once: whoever starts an expired sandbox again means it.
   const ranThen = state === "running" && startedAt !== null && startedAt <= expiresAt;

@@ -16,7 +16,7 @@ export interface Candidate {
 }
 
 export type Placement =
-  | { kind: "placed"; nodeId: string; /** Another node has a free slot: better to ask there than to wait here. */ elsewhere: boolean }
+  | { kind: "placed"; nodeId: string /** Another node has a free slot: better to ask there than to wait here. */; elsewhere: boolean }
   /** No node of the cluster could ever hold it. */
   | { kind: "none_fits" }
   | { kind: "none_available"; retryAfterMs: number };

@@ -60,7 +60,8 @@ function orphan(seen: Seen, listed: Listed, row: Wanted | undefined, found: Foun
   found.orphanSince.set(listed.sandboxId, since);
   // A deleted row is never started again, so nothing can be under way.
   const certain = row?.state === "deleted" && row.nodeId === seen.nodeId;
-  if (certain || seen.now - since >= seen.orphanGraceMs) found.actions.push({ kind: "delete_orphan", id: listed.sandboxId, epoch: listed.epoch });
+  if (certain || seen.now - since >= seen.orphanGraceMs)
+    found.actions.push({ kind: "delete_orphan", id: listed.sandboxId, epoch: listed.epoch });
 }
 
 function compare(row: Wanted, listed: Listed | undefined, now: number): Action[] {

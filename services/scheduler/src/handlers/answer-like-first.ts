@@ -25,7 +25,8 @@ export async function answerLikeFirst(
       return { sandbox: recordOf(sandbox), route: routeOf(ctx, sandbox), path, timing };
     }
     // Nobody in this process works on it: the reconciliation will, at the row's deadline.
-    if (ctx.clock.monotonicMs() >= endsMs) throw fault("sandbox.start_failed", { state: sandbox.state, retryAfterMs: ctx.config.startMarginMs });
+    if (ctx.clock.monotonicMs() >= endsMs)
+      throw fault("sandbox.start_failed", { state: sandbox.state, retryAfterMs: ctx.config.startMarginMs });
     await ctx.clock.sleep(LOOK_EVERY_MS);
   }
 }

@@ -1,7 +1,7 @@
 import { fault, RouteSandbox, type SandboxRoute } from "@banyan/contracts";
 import { type Context, handle } from "../context.ts";
-import { nodeOf } from "../node-calls.ts";
 import type { Sandbox } from "../domain/sandbox.ts";
+import { nodeOf } from "../node-calls.ts";
 
 /** From memory where it is known to run, so that sandboxes stay usable while the database is away. */
 export const routeSandbox = handle(RouteSandbox, async (ctx, ref) => {
@@ -12,7 +12,8 @@ export const routeSandbox = handle(RouteSandbox, async (ctx, ref) => {
   return route(ctx, known.id, known.orgId, known.nodeId, known.epoch);
 });
 
-export const routeOf = (ctx: Context, sandbox: Sandbox): SandboxRoute => route(ctx, sandbox.id, sandbox.orgId, nodeOf(sandbox), sandbox.epoch);
+export const routeOf = (ctx: Context, sandbox: Sandbox): SandboxRoute =>
+  route(ctx, sandbox.id, sandbox.orgId, nodeOf(sandbox), sandbox.epoch);
 
 function route(ctx: Context, sandboxId: string, orgId: string, nodeId: string, epoch: number): SandboxRoute {
   const url = ctx.nodes.urlOf(nodeId);

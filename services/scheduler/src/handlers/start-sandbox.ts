@@ -53,7 +53,8 @@ function checkRoom(ctx: Context, sandbox: Sandbox, { quota }: Input): void {
   if (node === null || !node.reachable) throw fault("node.unreachable", { nodeId: sandbox.nodeId });
   const placement = place([node], { ...amountsOf(sandbox.spec.resources), diskMb: 0 }, new Set(), ctx.random);
   if (placement.kind === "none_fits") throw fault("node.none_fits", { nodeId: node.nodeId });
-  if (placement.kind === "none_available") throw fault("node.none_available", { nodeId: node.nodeId, retryAfterMs: placement.retryAfterMs });
+  if (placement.kind === "none_available")
+    throw fault("node.none_available", { nodeId: node.nodeId, retryAfterMs: placement.retryAfterMs });
 }
 
 function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Extract<Launched, { kind: "failed" }>): AppError {

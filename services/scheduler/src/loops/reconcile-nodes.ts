@@ -2,8 +2,8 @@ import { fault, isFault, NodeDelete, NodeStop } from "@banyan/contracts";
 import type { Context } from "../context.ts";
 import { type Action, reconcile } from "../domain/reconcile.ts";
 import { listOn } from "../node-calls.ts";
-import type { Activity } from "./record-activity.ts";
 import { forEachAtMost } from "./loop.ts";
+import type { Activity } from "./record-activity.ts";
 
 const NODES_PARALLEL = 4;
 const ACTIONS_PARALLEL = 8;

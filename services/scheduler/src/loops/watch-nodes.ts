@@ -1,4 +1,4 @@
-import { type InputOf, isFault, NODE_LEASE_MS, NodeHeartbeat, NODES_BUCKET, SandboxDied } from "@banyan/contracts";
+import { type InputOf, isFault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type SandboxDied } from "@banyan/contracts";
 import type { Context } from "../context.ts";
 import type { Activity } from "./record-activity.ts";
 
@@ -60,7 +60,11 @@ async function markLost(ctx: Context, id: string): Promise<void> {
   ctx.ledger.follow(sandbox);
   if (sandbox.nodeId !== null && ctx.nodes.isReachable(sandbox.nodeId)) return;
   try {
-    await ctx.sandboxes.apply(sandbox, { kind: sandbox.state === "starting" ? "failed" : "lost", epoch: sandbox.epoch, reason: "node_lost" });
+    await ctx.sandboxes.apply(sandbox, {
+      kind: sandbox.state === "starting" ? "failed" : "lost",
+      epoch: sandbox.epoch,
+      reason: "node_lost",
+    });
   } catch (error) {
     if (!isFault(error, "sandbox.illegal_transition")) throw error;
   }

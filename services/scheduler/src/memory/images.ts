@@ -1,4 +1,4 @@
-import { type Bus } from "@banyan/bus";
+import type { Bus } from "@banyan/bus";
 import { ResolveImage } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
 import type { Stack } from "../domain/sandbox.ts";

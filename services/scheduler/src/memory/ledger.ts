@@ -101,5 +101,16 @@ function add(sums: Map<string, Sum>, key: string, amount: Sum, sign: 1 | -1): vo
 function entryOf(sandbox: Sandbox, lastActiveAt: number): Entry {
   const { id, orgId, nodeId, state, epoch, startedAt, expiresAt, spec } = sandbox;
   const active = Math.max(lastActiveAt, sandbox.lastActiveAt);
-  return { id, orgId, nodeId, state, epoch, startedAt, expiresAt, lastActiveAt: active, resources: spec.resources, lifetime: spec.lifetime };
+  return {
+    id,
+    orgId,
+    nodeId,
+    state,
+    epoch,
+    startedAt,
+    expiresAt,
+    lastActiveAt: active,
+    resources: spec.resources,
+    lifetime: spec.lifetime,
+  };
 }

@@ -48,7 +48,10 @@ export type Store = ReturnType<typeof createStore>;
 /** The query itself may go on and even succeed: every write is fenced, so a later look at the row tells. */
 function withinBound<T>(query: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(fault("database.unavailable", { retryAfterMs: RETRY_AFTER_MS, waitedMs: ANSWER_MAX_MS })), ANSWER_MAX_MS);
+    const timer = setTimeout(
+      () => reject(fault("database.unavailable", { retryAfterMs: RETRY_AFTER_MS, waitedMs: ANSWER_MAX_MS })),
+      ANSWER_MAX_MS,
+    );
     query.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

@@ -1,4 +1,4 @@
-import type { ListSandboxes, InputOf } from "@banyan/contracts";
+import type { InputOf, ListSandboxes } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
 import { and, desc, eq, inArray, lt, ne, sql } from "drizzle-orm";
 import type { Sandbox } from "../domain/sandbox.ts";
