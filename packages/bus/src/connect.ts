@@ -1,4 +1,5 @@
-import { AppError, type Clock, type Logger, messageOf, retry, systemClock } from "@banyan/kernel";
+import { fault, isFault } from "@banyan/contracts";
+import { type Clock, type Logger, messageOf, retry, systemClock } from "@banyan/kernel";
 import { type ConnectionOptions, connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { unavailable } from "./link.ts";
 
@@ -70,7 +71,7 @@ export async function dial(options: ConnectBusOptions): Promise<NatsConnection> 
       return await connect({ ...connection });
     } catch (cause) {
       if (cause instanceof errors.AuthorizationError) {
-        throw new AppError({ kind: "forbidden", code: "internal", message: "NATS refused the credentials in NATS_URL", cause });
+        throw fault("internal", {}, { message: "NATS refused the credentials in NATS_URL.", cause });
       }
       throw unavailable(`NATS at ${address.servers.join(", ")} does not answer: ${messageOf(cause)}`, cause);
     }
@@ -79,7 +80,7 @@ export async function dial(options: ConnectBusOptions): Promise<NatsConnection> 
     attemptsMax: DIAL_ATTEMPTS_MAX,
     baseDelayMs: 100,
     delayMaxMs: DIAL_DELAY_MAX_MS,
-    retryable: (error) => error instanceof AppError && error.kind === "unavailable",
+    retryable: (error) => isFault(error, "bus.unavailable"),
     clock: options.clock ?? systemClock,
   });
 }

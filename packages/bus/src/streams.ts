@@ -5,7 +5,8 @@ import type { Link } from "./link.ts";
 import { isConsumerMissing, isStreamMissing } from "./missing.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
-const STREAM_MAX_BYTES = 1024 ** 3;
+/** The server sets this much of its disk aside for each stream, and refuses a stream it has no room for. */
+const STREAM_MAX_BYTES = 256 * 1024 ** 2;
 /** A publisher that is not sure repeats with the same id within this time. */
 const DEDUPE_WINDOW_MS = 10 * 60 * 1000;
 
