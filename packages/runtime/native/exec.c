@@ -212,8 +212,8 @@ static void turn(struct exec *exec) {
     else if (ready[SLOT_HOST].revents & (POLLRDHUP | POLLHUP | POLLERR)) give_up(exec);
     for (int i = 0; i < 2; i++) {
       if (!ready[SLOT_OUT + i].revents || exec->outputs[i].fd < 0) continue;
-      exec->announced = true;
       if (!forward(exec, &exec->outputs[i], DATA_MAX)) close_output(exec, &exec->outputs[i]);
+      exec->announced |= exec->outputs[i].bytes > 0;
     }
     struct signalfd_siginfo info;
     if (ready[SLOT_SIGNALS].revents && read(exec->signals, &info, sizeof info) > 0) reap(&exec->child);

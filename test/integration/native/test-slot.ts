@@ -104,15 +104,16 @@ export class TestNode {
   }
 
   async stop(): Promise<void> {
-    for (const container of this.#containers) await container.remove({ force: true, v: true });
+    for (const container of this.#containers) await container.remove({ force: true, v: true }).catch(unlessGone);
     await this.attach.close();
     execFileSync("umount", [this.disks]);
     rmSync(this.directory, { recursive: true, force: true });
-    await this.docker
-      .getImage(this.#image)
-      .remove({ force: true })
-      .catch(() => undefined);
+    await this.docker.getImage(this.#image).remove({ force: true }).catch(unlessGone);
   }
+}
+
+function unlessGone(error: { statusCode?: number }): void {
+  if (error.statusCode !== 404) throw error;
 }
 
 /** Output as it comes, and as text. */
