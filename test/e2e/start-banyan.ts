@@ -22,6 +22,8 @@ export interface TestBanyan {
   /** What it has said at the terminal. */
   output(): string;
   signal(signal: NodeJS.Signals): void;
+  /** Closes the channel between the two processes, as the end of this one would. */
+  hangUp(): void;
   /** The exit code, or the signal that ended it. */
   exited: Promise<number | string>;
   /** As Ctrl-C does; answers the exit code. */
@@ -57,6 +59,7 @@ export async function startBanyan(dataDir: string, env: Record<string, string> =
     banyan: new Banyan({ url, apiKey }),
     output,
     signal,
+    hangUp: () => child.disconnect(),
     exited,
     async stop() {
       signal("SIGINT");

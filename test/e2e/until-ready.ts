@@ -1,0 +1,15 @@
+import type { Banyan } from "@banyan/sdk";
+import { eventually } from "@banyan/testkit";
+import { IMAGE_MS } from "./start-banyan.ts";
+
+/** The image is made, the node is there and holds a warm slot. The first time on a machine this takes the making of the image. */
+export async function untilReady(banyan: Banyan): Promise<void> {
+  await eventually(
+    async () => {
+      const images = await banyan.images();
+      const nodes = await banyan.nodes();
+      return images.some(({ name, state }) => name === "default" && state === "ready") && nodes.some(({ pool }) => pool.free > 0);
+    },
+    { timeoutMs: IMAGE_MS, intervalMs: 100 },
+  );
+}
