@@ -1,0 +1,30 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ROOT } from "./workspace.mjs";
+
+export const COMPOSE_ENV = join(ROOT, ".banyan/compose.env");
+
+const SECRETS = [
+  "BANYAN_CLUSTER_TOKEN",
+  "BANYAN_POSTGRES_PASSWORD",
+  "BANYAN_NATS_GATEWAY_PASSWORD",
+  "BANYAN_NATS_SCHEDULER_PASSWORD",
+  "BANYAN_NATS_IMAGE_BUILDER_PASSWORD",
+  "BANYAN_NATS_NODE_PASSWORD",
+];
+
+/** Makes the secrets of docker-compose.yml once and keeps them. A leading letter: nats-server would read digits as a number. */
+export function ensureComposeEnv() {
+  if (existsSync(COMPOSE_ENV)) return;
+  const secret = () => `s${randomBytes(24).toString("hex")}`;
+  const lines = [...SECRETS.map((name) => `${name}=${secret()}`), `BANYAN_BOOTSTRAP_KEY=bny_${secret()}`];
+  mkdirSync(join(ROOT, ".banyan"), { recursive: true });
+  writeFileSync(COMPOSE_ENV, `${lines.join("\n")}\n`, { mode: 0o600 });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  ensureComposeEnv();
+  process.stdout.write(`The secrets are in ${COMPOSE_ENV}; the API key is its BANYAN_BOOTSTRAP_KEY.\n`);
+}
