@@ -22,10 +22,15 @@ export function nodeMetrics(metrics: Metrics): NodeMetrics {
   };
 }
 
-export function observe(metrics: Metrics, { pool, registry, disk }: NodeParts): void {
+export function observe(metrics: Metrics, { pool, registry, disk, layers }: NodeParts): void {
   metrics.gauge("banyan_node_slots", "Slots, by what they do", () =>
     Object.entries(pool.status).flatMap(([state, value]) => (state === "target" ? [] : [{ value, attributes: { state } }])),
   );
   metrics.gauge("banyan_node_sandboxes", "Sandboxes that run here", () => registry.used().sandboxes);
   metrics.gauge("banyan_node_disk_free_bytes", "Free space for disks and layers", () => disk.space().freeBytes);
+  metrics.gauge("banyan_node_layers", "Layers unpacked here", () => layers.count);
+  // Of starts that were never acknowledged: they go when the scheduler says so.
+  metrics.gauge("banyan_node_unclaimed_disks", "Disks that no known sandbox has", () => {
+    return disk.driver.list().filter((sandboxId) => registry.get(sandboxId) === undefined).length;
+  });
 }

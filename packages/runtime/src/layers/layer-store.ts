@@ -54,8 +54,8 @@ export class LayerStore {
     return join(this.#directory, nameOf(digest));
   }
 
-  list(): string[] {
-    return [...this.#present].map((name) => `sha256:${name}`);
+  get count(): number {
+    return this.#present.size;
   }
 
   /** Makes every layer present. Each is fetched once, however many ask for it at once. */

@@ -68,8 +68,4 @@ export class AddressAllocator {
   release(address: string): void {
     assert(this.#taken.delete(address), `address ${address} was not taken`);
   }
-
-  get takenCount(): number {
-    return this.#taken.size;
-  }
 }

@@ -101,9 +101,7 @@ export class SandboxRegistry implements SandboxDirectory {
 
   /** What is held, starts under way included. */
   used(): Amounts {
-    const held = [...this.#known.values()].flatMap(({ entry }) => (this.#reserved.has(entry.sandboxId) ? [] : [entry]));
-    const reserved = [...this.#reserved.values()].map((resources) => ({ state: "running" as const, resources }));
-    return usedBy([...held, ...reserved]);
+    return usedBy(this.#held());
   }
 
   running(): (Known & { run: Run })[] {
@@ -136,6 +134,11 @@ export class SandboxRegistry implements SandboxDirectory {
     const taken = [...this.#active].slice(0, NODE_ACTIVITY_MAX);
     for (const [sandboxId] of taken) this.#active.delete(sandboxId);
     return taken.map(([sandboxId, at]) => ({ sandboxId, at }));
+  }
+
+  *#held(): Generator<Pick<JournalEntry, "state" | "resources">> {
+    for (const { entry } of this.#known.values()) if (!this.#reserved.has(entry.sandboxId)) yield entry;
+    for (const resources of this.#reserved.values()) yield { state: "running", resources };
   }
 
   #lastActiveAt(known: Known): number {
