@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { applicationHeaders, dial, noAnswer, passable } from "./ports.ts";
+import { applicationHeaders, dial, noAnswer, passable, wake } from "./ports.ts";
 import type { Upgrade } from "./upgrades.ts";
 
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -47,6 +47,7 @@ function ask(inside: Duplex, request: IncomingMessage, port: number, path: strin
       setHost: false,
       timeout: ANSWER_TIMEOUT_MS,
     });
+    wake(inner);
     inner.on("upgrade", (head, socket, rest) => resolve({ head, socket, rest }));
     inner.on("response", (head) => resolve({ head, socket: null, rest: Buffer.alloc(0) }));
     inner.on("timeout", () => inner.destroy(new Error("no answer to the upgrade")));

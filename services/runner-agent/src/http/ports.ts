@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fault } from "@banyan/contracts";
@@ -36,10 +36,16 @@ function ask(socket: Duplex, { request, rest, query }: Operation, port: number):
   return new Promise((resolve, reject) => {
     const headers = applicationHeaders(request.rawHeaders, port);
     const inner = httpRequest({ createConnection: () => socket, method: request.method, path: `${rest}${query}`, headers, setHost: false });
+    wake(inner);
     inner.on("response", resolve);
     inner.on("error", (cause) => reject(noAnswer(port, cause)));
     pipeline(bodyOf(request), inner).catch((cause: unknown) => reject(noAnswer(port, cause)));
   });
+}
+
+/** A dialled socket comes paused, so that nothing is lost before there is a reader; the parser does not know that. */
+export function wake(inner: ClientRequest): void {
+  inner.once("socket", (socket) => socket.resume());
 }
 
 export function portOf(text: string | undefined): number {
