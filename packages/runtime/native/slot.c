@@ -76,57 +76,6 @@ static int mount_overlay(struct task *task) {
   return tree;
 }
 
-// Resolves as the sandbox itself would: its symlinks lead nowhere but into its own tree, which the host therefore may write to.
-static int open_inside(int tree, const char *path, int flags, mode_t mode) {
-  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-  return (int)syscall(SYS_openat2, tree, path, &how, sizeof how);
-}
-
-static int open_parent(int tree, char *path) {
-  char *slash = strrchr(path, '/');
-  if (!slash || slash == path) return open_inside(tree, "/", O_PATH | O_DIRECTORY, 0);
-  *slash = 0;
-  int parent = open_inside(tree, path, O_PATH | O_DIRECTORY, 0);
-  if (parent < 0 && errno == ENOENT) {
-    int above = open_parent(tree, path);
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    if (above >= 0 && (mkdirat(above, name, 0755) == 0 || errno == EEXIST)) parent = open_inside(above, name, O_PATH | O_DIRECTORY, 0);
-    if (above >= 0) close(above);
-  }
-  *slash = '/';
-  return parent;
-}
-
-static int seed_open(int parent, const char *name) {
-  int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  int fd = openat(parent, name, flags, 0644);
-  struct stat stat;
-  if (fd >= 0 && fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) return fd;
-  if (fd >= 0) close(fd);
-  if (unlinkat(parent, name, 0) < 0) return -1;
-  return openat(parent, name, flags | O_EXCL, 0644);
-}
-
-static void write_seed(struct task *task, int tree, const struct field *seed) {
-  char path[PATH_MAX];
-  size_t length = strnlen(seed->bytes, seed->length);
-  if (length == 0 || length == seed->length || length >= sizeof path) task_fail(task, "seed", EINVAL);
-  memcpy(path, seed->bytes, length + 1);
-  int parent = open_parent(tree, path);
-  if (parent < 0) task_fail(task, path, errno);
-  const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-  int fd = seed_open(parent, name);
-  if (fd < 0 || write_all(fd, seed->bytes + length + 1, seed->length - length - 1) < 0) task_fail(task, path, errno);
-  close(fd);
-  close(parent);
-}
-
-static void write_seeds(struct task *task, int tree) {
-  for (uint32_t i = 0; i < task->request.count; i++) {
-    if (task->request.fields[i].tag == TAG_SEED) write_seed(task, tree, &task->request.fields[i]);
-  }
-}
-
 static void write_cgroup(struct task *task, const struct field *entry) {
   static const char root[] = "/sys/fs/cgroup/";
   size_t length = strnlen(entry->bytes, entry->length);
@@ -221,8 +170,9 @@ void serve_attach(struct task *task) {
   uint64_t before_cgroup_us = now_us();
   write_cgroups(task);
   uint64_t before_mount_us = now_us();
+  bool seeded = seed_upper(task);
   int tree = mount_overlay(task);
-  write_seeds(task, tree);
+  if (!seeded) seed_tree(task, tree);
   make_mount_points(task, tree);
   uint64_t before_pivot_us = now_us();
   if (syscall(SYS_setns, process, CLONE_NEWNS | CLONE_NEWUTS | (net_down ? CLONE_NEWNET : 0)) < 0) task_fail(task, "setns", errno);

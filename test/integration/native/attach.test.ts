@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { AttachClient, buildNative, processStartTime } from "@banyan/runtime";
@@ -19,6 +19,8 @@ beforeAll(async () => {
 afterAll(() => node.stop());
 
 const places = (disk: string) => ({ upper: join(disk, "upper"), work: join(disk, "work") });
+
+const LOOK = "find /private -printf '%p %m %U:%G\\n' | sort; cat /private/a /private/deep/new/b /private/link";
 
 describe("an attach", () => {
   it("makes a tree the root of a slot, with hostname, seeds, the kernel's trees and a /tmp for all", async () => {
@@ -76,6 +78,30 @@ describe("an attach", () => {
     );
     expect(existsSync(join(outside, "seed"))).toBe(false);
     await expect(node.slot({ seeds: [{ path: "/etc", content: "a directory" }] })).rejects.toMatchObject({ errnoName: "EISDIR" });
+  });
+
+  it("seeds a fresh disk and a used one alike, with the rights the layers give", async () => {
+    const layer = join(node.directory, "rights");
+    mkdirSync(join(layer, "private/deep"), { recursive: true });
+    chmodSync(join(layer, "private"), 0o2750);
+    chownSync(join(layer, "private"), 11, 22);
+    symlinkSync("/private", join(layer, "alias"));
+    symlinkSync("nowhere", join(layer, "private/link"));
+    const seeds = ["private/a", "private/deep/new/b", "/private/link", "alias/c"].map((path) => ({ path, content: path }));
+    const looks = async (lists: (typeof seeds)[]) => {
+      const slot = await node.emptySlot();
+      const { disk } = await node.attachTo(slot, { lower: [layer, testRootfs()], seeds: lists[0] ?? [] });
+      if (lists[1] === undefined) return run(slot.init, LOOK);
+      await node.attach.kill(slot);
+      const again = await node.slot({ ...places(disk), lower: [layer, testRootfs()], seeds: lists[1] });
+      return run(again.init, LOOK);
+    };
+    const plain = seeds.slice(0, 3);
+    const [direct, through, mixed] = [await looks([plain]), await looks([[], plain]), await looks([seeds])];
+    expect(direct.stdout).toBe(through.stdout);
+    expect(direct.stdout).toContain("/private/deep/new/b 644 0:0\n");
+    expect(direct.stdout).toContain("/private 2750 11:22\n");
+    expect(mixed.stdout).toBe(direct.stdout.replace("/private/deep", "/private/c 644 0:22\n/private/deep"));
   });
 
   it("takes the network down where it is asked to, also where there is none", async () => {
