@@ -61,8 +61,9 @@ export class NodeNetwork {
     });
   }
 
-  linkName(slotId: string): string {
-    return LINK_PREFIX + slotId.slice(-(LINK_NAME_LENGTH - LINK_PREFIX.length));
+  /** The host end of a slot's pair. A link of ours that was found without its slot has its own name. */
+  linkName(slotOrLink: string): string {
+    return slotOrLink.startsWith(LINK_PREFIX) ? slotOrLink : LINK_PREFIX + slotOrLink.slice(-(LINK_NAME_LENGTH - LINK_PREFIX.length));
   }
 
   /** Gives the network namespace of `pid` its eth0. Takes two processes of ip: it belongs to slot making, not to a start. */
