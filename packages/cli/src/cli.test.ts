@@ -7,7 +7,7 @@ import { exitCodeOf } from "./commands/exec.ts";
 import { ago, errorJson, errorText, table } from "./print.ts";
 import { createProgram } from "./program.ts";
 import { chooseSettings, readSettings, writeSettings } from "./settings.ts";
-import { collectLabelChange, collectPair, parsePlace, secondsOrNever } from "./values.ts";
+import { collectLabelChange, collectPair, parsePlace, secondsOrNever, secondsOrNull } from "./values.ts";
 
 it("lines columns up", () => {
   const lines = table(
@@ -60,7 +60,7 @@ it("reads pairs, label changes and places", () => {
   expect(collectPair("A=1=2", { B: "x" })).toEqual({ A: "1=2", B: "x" });
   expect(() => collectPair("=x")).toThrow(/key=value/);
   expect(collectLabelChange("a=", collectLabelChange("b=1"))).toEqual({ a: null, b: "1" });
-  expect(secondsOrNever("never")).toBeNull();
+  expect(secondsOrNull(secondsOrNever("never"))).toBeNull();
   expect(() => secondsOrNever("soon")).toThrow(/number/);
   expect(parsePlace("sbx_01k9:/a:b")).toEqual({ kind: "sandbox", id: "sbx_01k9", path: "/a:b" });
   expect(parsePlace("./sbx")).toEqual({ kind: "local", path: "./sbx" });

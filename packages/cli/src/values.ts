@@ -25,10 +25,13 @@ export function number(text: string): number {
   return value;
 }
 
-/** Seconds, or `never`. */
-export function secondsOrNever(text: string): number | null {
-  return text === "never" ? null : number(text);
+export type Seconds = number | "never";
+export function secondsOrNever(text: string): Seconds {
+  return text === "never" ? text : number(text);
 }
+
+/** As the API writes it. */
+export const secondsOrNull = (seconds: Seconds | undefined): number | null | undefined => (seconds === "never" ? null : seconds);
 
 export type Place = { kind: "local"; path: string } | { kind: "sandbox"; id: string; path: string };
 

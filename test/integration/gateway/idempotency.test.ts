@@ -2,7 +2,7 @@ import { newId } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Cluster, caller, startCluster } from "./cluster.ts";
+import { type Answer, type Cluster, caller, startCluster } from "./cluster.ts";
 
 let cluster: Cluster;
 let call: ReturnType<typeof caller>;

@@ -2,7 +2,7 @@ import type { SandboxInfo } from "@banyan/sdk";
 import { Command } from "commander";
 import { ago, labelsText, properties, table } from "../print.ts";
 import { given, openSession } from "../session.ts";
-import { collect, collectLabelChange, collectPair, number, secondsOrNever } from "../values.ts";
+import { collect, collectLabelChange, collectPair, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
 import { copyCommand } from "./copy.ts";
 import { execCommand } from "./exec.ts";
 import { shellCommand } from "./shell.ts";
@@ -37,8 +37,8 @@ interface CreateOptions {
   workdir?: string;
   user?: string;
   hostname?: string;
-  idleTimeout?: number | null;
-  maxLifetime?: number | null;
+  idleTimeout?: Seconds;
+  maxLifetime?: Seconds;
   wait?: number;
 }
 
@@ -72,7 +72,7 @@ function createCommand(): Command {
         ...given({ image, name, env, workdir, user, hostname, labels: options.label, waitMs: options.wait }),
         limits: given({ cpu: options.cpu, memoryMb: options.memoryMb, pids: options.pids, diskMb: options.diskMb }),
         network: given({ egress: options.egress, allow: options.allow }),
-        lifetime: given({ idleTimeoutS: options.idleTimeout, maxLifetimeS: options.maxLifetime }),
+        lifetime: given({ idleTimeoutS: secondsOrNull(options.idleTimeout), maxLifetimeS: secondsOrNull(options.maxLifetime) }),
       });
       show({ ...sandbox.info }, () => `${sandbox.id}  ${sandbox.startPath}, ${sandbox.timing.totalMs.toFixed(1)} ms`);
     });
@@ -155,7 +155,12 @@ function updateCommand(): Command {
     .action(async (id: string, options: UpdateOptions, command: Command) => {
       const { banyan, show } = await openSession(command);
       const { onIdle, onExpiry } = options;
-      const lifetime = given({ idleTimeoutS: options.idleTimeout, maxLifetimeS: options.maxLifetime, onIdle, onExpiry });
+      const lifetime = given({
+        idleTimeoutS: secondsOrNull(options.idleTimeout),
+        maxLifetimeS: secondsOrNull(options.maxLifetime),
+        onIdle,
+        onExpiry,
+      });
       const labels = options.label;
       const info = await banyan.sandboxes
         .at(id)
@@ -166,8 +171,8 @@ function updateCommand(): Command {
 
 interface UpdateOptions {
   label?: Record<string, string | null>;
-  idleTimeout?: number | null;
-  maxLifetime?: number | null;
+  idleTimeout?: Seconds;
+  maxLifetime?: Seconds;
   onIdle?: "stop" | "delete";
   onExpiry?: "stop" | "delete";
 }

@@ -2,6 +2,8 @@ import { fault, LIMITS } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
 
 const BODY_DEADLINE_MS = 30_000;
+/** A reason of our own spares every request the making of a DOMException. */
+const ARRIVED = "the body has arrived";
 
 /** The body as JSON; an empty one is `{}`. Read only as far as its limit, and not for ever. */
 export async function readJson(request: Request, clock: Clock): Promise<unknown> {
@@ -44,7 +46,7 @@ async function within(text: Promise<string>, clock: Clock): Promise<string> {
   try {
     return await Promise.race([text, late]);
   } finally {
-    done.abort();
+    done.abort(ARRIVED);
   }
 }
 
