@@ -2,6 +2,7 @@ import type { Bus, Request, Served } from "@banyan/bus";
 import type { CreateSandbox, InputOf, OutputOf, Rpc } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
 import type { Scheduling } from "./config.ts";
+import type { Measures } from "./measures.ts";
 import type { Images } from "./memory/images.ts";
 import type { Lanes } from "./memory/lanes.ts";
 import type { LateWrites } from "./memory/late-writes.ts";
@@ -22,6 +23,7 @@ export interface Context {
   late: LateWrites;
   /** Creates under way, by sandbox id: a repeated one waits for the first. */
   creates: Map<string, { orgId: string; answer: Promise<OutputOf<typeof CreateSandbox>> }>;
+  measures: Measures;
   clock: Clock;
   logger: Logger;
   random: () => number;

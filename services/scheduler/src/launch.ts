@@ -44,6 +44,7 @@ export async function launch(ctx: Context, flight: Flight): Promise<Launched> {
     const nowMs = ctx.clock.monotonicMs();
     if (tried.kind === "started") {
       const timing = { ...tried.answer.timing, placeMs: placedMs - flight.beganMs, totalMs: nowMs - flight.beganMs };
+      ctx.measures.startMs.record(timing.totalMs, { path: tried.answer.path });
       return { kind: "started", launch: { path: tried.answer.path, timing } };
     }
     certain &&= tried.certain;

@@ -5,6 +5,7 @@ import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import * as handlers from "./handlers/index.ts";
 import { startLoops } from "./loops/index.ts";
+import { createMeasures } from "./measures.ts";
 import { Images } from "./memory/images.ts";
 import { Lanes } from "./memory/lanes.ts";
 import { LateWrites } from "./memory/late-writes.ts";
@@ -33,9 +34,10 @@ async function start(config: Config, host: Host): Promise<RunningService> {
   }
 }
 
-async function run(config: Config, { logger, clock }: Host, db: Database, bus: Bus): Promise<RunningService> {
+async function run(config: Config, { logger, clock, metrics }: Host, db: Database, bus: Bus): Promise<RunningService> {
   const store = createStore(db);
   const ledger = new Ledger();
+  const nodes = new Nodes(ledger, clock);
   let onSaid = (): void => {};
   const late = new LateWrites((sandboxId, err) => logger.warn({ err, sandboxId }, "a write waits for the database"));
   const ctx: Context = {
@@ -43,11 +45,12 @@ async function run(config: Config, { logger, clock }: Host, db: Database, bus: B
     store,
     sandboxes: new Sandboxes({ store, ledger, late, clock, onSaid: () => onSaid() }),
     ledger,
-    nodes: new Nodes(ledger, clock),
+    nodes,
     images: new Images(bus, clock),
     lanes: new Lanes(),
     late,
     creates: new Map(),
+    measures: createMeasures(metrics, { ledger, nodes, late }),
     clock,
     logger,
     random: Math.random,

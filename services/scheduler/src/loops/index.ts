@@ -10,6 +10,9 @@ import { sayChanges } from "./say-changes.ts";
 import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
 import { writeLate } from "./write-late.ts";
 
+/** A burst of changes is said in a few batches; nobody who listens to events minds so short a wait. */
+const SAY_GATHER_MS = 20;
+
 export interface Loops {
   /** Something is in the outbox. */
   said(): void;
@@ -23,10 +26,10 @@ export async function startLoops(ctx: Context): Promise<Loops> {
   const reconciler = new Reconciler(ctx, activity);
   const watching = await watchNodes(ctx, activity);
   const died = ctx.bus.onEvents(SandboxDied, { durable: "scheduler-died" }, (event) => onDied(ctx, event));
-  const loop = (name: string, everyMs: number, round: LoopOptions["round"]): Loop =>
-    startLoop({ name, everyMs, round, clock: ctx.clock, logger: ctx.logger });
+  const loop = (name: string, everyMs: number, round: LoopOptions["round"], gatherMs = 0): Loop =>
+    startLoop({ name, everyMs, round, gatherMs, clock: ctx.clock, logger: ctx.logger });
 
-  const outbox = loop("say-changes", 1_000, () => sayChanges(ctx));
+  const outbox = loop("say-changes", 1_000, () => sayChanges(ctx), SAY_GATHER_MS);
   const reconciling = loop("reconcile-nodes", ctx.config.reconcileEveryMs, () => reconciler.round());
   const loops = [
     outbox,

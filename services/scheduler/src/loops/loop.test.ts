@@ -17,6 +17,22 @@ it("turns at once when poked, also when that happens during a turn", async () =>
   await loop.stop();
 });
 
+it("gathers what comes right after a poke into one turn", async () => {
+  let rounds = 0;
+  const gate = Promise.withResolvers<void>();
+  const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => (ms === 25 ? gate.promise : systemClock.sleep(ms, signal)) };
+  const loop = startLoop({ ...base, clock, everyMs: 60_000, gatherMs: 25, round: async () => void rounds++ });
+  await vi.waitFor(() => expect(rounds).toBe(1));
+  for (let i = 0; i < 10; i++) {
+    loop.poke();
+    await setImmediate();
+  }
+  expect(rounds).toBe(1);
+  gate.resolve();
+  await vi.waitFor(() => expect(rounds).toBe(2));
+  await loop.stop();
+});
+
 it("goes on at once while there is more to do", async () => {
   let left = 5;
   const loop = startLoop({ ...base, everyMs: 60_000, round: async () => --left > 0 });
@@ -50,7 +66,14 @@ it("backs off while it fails, does not hear pokes then, and goes on after it", a
 it("waits for the turn under way when it is stopped", async () => {
   const gate = Promise.withResolvers<void>();
   let ended = false;
-  const loop = startLoop({ ...base, everyMs: 1, round: () => gate.promise.then(() => void (ended = true)) });
+  const loop = startLoop({
+    ...base,
+    everyMs: 1,
+    round: async () => {
+      await gate.promise;
+      ended = true;
+    },
+  });
   const stopped = loop.stop();
   gate.resolve();
   await stopped;

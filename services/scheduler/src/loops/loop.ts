@@ -8,7 +8,9 @@ export interface LoopOptions {
   clock: Clock;
   logger: Logger;
   /** One bounded round. `true`: there is more to do, so the next one follows at once. */
-  round: (signal: AbortSignal) => Promise<boolean | void>;
+  round: (signal: AbortSignal) => Promise<unknown>;
+  /** After a poke, so long is waited for what else there will be to do. */
+  gatherMs?: number;
 }
 
 export interface Loop {
@@ -19,7 +21,7 @@ export interface Loop {
 }
 
 /** Looks again and again; after a failure less and less often, until it works again. Never ends by itself. */
-export function startLoop({ name, everyMs, clock, logger, round }: LoopOptions): Loop {
+export function startLoop({ name, everyMs, clock, logger, round, gatherMs = 0 }: LoopOptions): Loop {
   const stopped = new AbortController();
   let waking = new AbortController();
   let poked = false;
@@ -43,9 +45,12 @@ export function startLoop({ name, everyMs, clock, logger, round }: LoopOptions):
       await rest(Math.min(BACK_OFF_MAX_MS, Math.max(everyMs, 250) * 2 ** Math.min(failures - 1, 10)), stopped.signal);
       return;
     }
-    if (more || poked) return;
-    waking = new AbortController();
-    await rest(everyMs, waking.signal);
+    if (more) return;
+    if (!poked) {
+      waking = new AbortController();
+      await rest(everyMs, waking.signal);
+    }
+    if (poked && gatherMs > 0) await rest(gatherMs, stopped.signal);
   };
   const run = async (): Promise<void> => {
     while (!stopped.signal.aborted) await turn();

@@ -53,6 +53,7 @@ export class Reconciler {
   async #act(nodeId: string, action: Action): Promise<void> {
     const ctx = this.#ctx;
     ctx.logger.warn({ nodeId, action }, "a node and the rows differ");
+    ctx.measures.repairs.add(1, { kind: action.kind });
     switch (action.kind) {
       case "apply":
         return ctx.lanes.run(action.id, () => this.#apply(action));

@@ -22,7 +22,10 @@ export class LateWrites {
 
   /** Starts the write. Never rejects: a failed one is kept and tried again by `settle` and by the loop. */
   add(id: string, orgId: string, write: () => Promise<void>): void {
-    if (this.#late.size >= LATE_MAX) return this.#onFailure(id, new Error(`more than ${LATE_MAX} writes wait for the database`));
+    if (this.#late.size >= LATE_MAX) {
+      this.#onFailure(id, new Error(`more than ${LATE_MAX} writes wait for the database`));
+      return;
+    }
     const late: Late = { orgId, write, running: null };
     this.#late.set(id, late);
     this.#try(id, late).catch(() => {});

@@ -162,6 +162,18 @@ it("counts what was sent to a node since its last heartbeat", () => {
   expect(nodes.candidate("a")?.used).toMatchObject({ cpu: 1, sandboxes: 1 });
 });
 
+it("asks others before a node that has missed some heartbeats, and forgets one that stays away", () => {
+  const { nodes, time } = nodesAt();
+  nodes.beat(beat());
+  time.ms = 2_999;
+  expect(nodes.candidate("a")).toMatchObject({ reachable: true, slotsFree: 4 });
+  time.ms = 3_000;
+  expect(nodes.candidate("a")).toMatchObject({ reachable: true, slotsFree: 0 });
+  time.ms = 24 * 3_600_000;
+  nodes.expire();
+  expect(nodes.ids()).toEqual([]);
+});
+
 it("counts the silence of a node it has never seen from when it was first asked about", () => {
   const { nodes, time } = nodesAt();
   expect(nodes.silentMs("ghost")).toBe(0);

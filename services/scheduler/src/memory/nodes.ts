@@ -1,7 +1,12 @@
-import { NODE_LEASE_MS, type NodeHeartbeat, type NodeView } from "@banyan/contracts";
+import { NODE_HEARTBEAT_MS, NODE_LEASE_MS, type NodeHeartbeat, type NodeView } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
 import type { Candidate } from "../domain/place.ts";
 import type { Ledger } from "./ledger.ts";
+
+/** A node that has missed this many heartbeats may be gone without a word: others with a free slot are asked before it. */
+const SUSPECT_AFTER_MS = 3 * NODE_HEARTBEAT_MS;
+/** A node that is not coming back is listed so long. */
+const FORGET_AFTER_MS = 24 * 3_600_000;
 
 interface Known {
   beat: NodeHeartbeat;
@@ -63,6 +68,7 @@ export class Nodes {
     const nowMs = this.#clock.monotonicMs();
     const expired: string[] = [];
     for (const [nodeId, known] of this.#known) {
+      if (nowMs - known.seenMs >= FORGET_AFTER_MS) this.#known.delete(nodeId);
       if (!known.reachable || nowMs - known.seenMs < NODE_LEASE_MS) continue;
       known.reachable = false;
       expired.push(nodeId);
@@ -138,8 +144,9 @@ export class Nodes {
     };
   }
 
-  #candidateOf({ beat, reachable, startsUnderWay, startsSettled }: Known): Candidate {
+  #candidateOf({ beat, seenMs, reachable, startsUnderWay, startsSettled }: Known): Candidate {
     const promised = this.#ledger.usedOn(beat.nodeId);
+    const suspect = this.#clock.monotonicMs() - seenMs >= SUSPECT_AFTER_MS;
     return {
       nodeId: beat.nodeId,
       reachable,
@@ -152,7 +159,7 @@ export class Nodes {
         diskMb: Math.max(promised.diskMb, beat.used.diskMb),
         sandboxes: Math.max(promised.sandboxes, beat.used.sandboxes),
       },
-      slotsFree: Math.max(0, beat.pool.free - startsUnderWay - startsSettled),
+      slotsFree: suspect ? 0 : Math.max(0, beat.pool.free - startsUnderWay - startsSettled),
       waiting: beat.pool.waiting,
     };
   }
