@@ -3,6 +3,7 @@ import { eventually } from "@banyan/testkit";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Answer, type Cluster, caller, startCluster } from "./cluster.ts";
+import { startGatewayProcess } from "./gateway-process.ts";
 
 let cluster: Cluster;
 let call: ReturnType<typeof caller>;
@@ -181,4 +182,35 @@ it("keeps no reply of a request that was wrong, and takes no odd keys", async ()
   for (const odd of ["", "a b", "x".repeat(256)]) {
     expect(await call("POST", "/v1/sandboxes", keyed(odd))).toMatchObject({ status: 422, body: { code: "request.invalid" } });
   }
+});
+
+it("survives kill -9 of the gateway between request and reply: the repeat finds the one sandbox", async () => {
+  const key = newId("req");
+  const json = { wait_ms: 1_000 };
+  const gate = Promise.withResolvers<null>();
+  const other = await startGatewayProcess(cluster);
+  const before = held();
+  cluster.node.onStart = () => gate.promise;
+  const orders = cluster.node.orders.length;
+  const lost = caller(other.url)("POST", "/v1/sandboxes", { ...keyed(key), json }).catch((error: unknown) => error);
+  await eventually(async () => expect(cluster.node.orders.length).toBe(orders + 1));
+  await other.kill();
+  expect(await lost).toBeInstanceOf(Error);
+  cluster.node.onStart = null;
+  gate.resolve(null);
+  expect(await call("POST", "/v1/sandboxes", { ...keyed(key), json })).toMatchObject({
+    status: 409,
+    body: { code: "request.idempotency_in_progress" },
+  });
+  // The dead request's deadline: `wait_ms`, 5 s for the answer, 2 s beyond.
+  const found = await eventually(
+    async () => {
+      const answer = await call("POST", "/v1/sandboxes", { ...keyed(key), json });
+      expect(answer.status).toBe(201);
+      return answer;
+    },
+    { timeoutMs: 20_000 },
+  );
+  expect(found.body.id).toBe(cluster.node.orders[orders]?.sandboxId);
+  expect(held()).toBe(before + 1);
 });

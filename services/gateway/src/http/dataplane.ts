@@ -1,5 +1,5 @@
 import { api, type ErrorCode } from "@banyan/contracts";
-import { z } from "zod";
+import type { z } from "zod";
 import type { RouteDescription } from "./route.ts";
 
 /** The routes that the sandbox's node answers. Described here for the document; what is below them is forwarded as it is. */
@@ -78,7 +78,7 @@ const processes = describe("processes", PROCESS, [
     path: "/processes/{pid}/stdin",
     operationId: "writeStdin",
     summary: "Write to its standard input; `?close=true` ends it after that",
-    query: z.strictObject({ close: z.enum(["true", "false"]).default("false") }),
+    query: api.StdinQuery,
     bodyType: BYTES,
     replies: { 204: { description: "It was written." } },
   },
