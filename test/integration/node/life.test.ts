@@ -154,7 +154,7 @@ it("finds what does not belong here, and puts limits back that were changed", as
   if (cgroups === undefined) throw new Error("the sandbox does not run");
   const docker = openDocker(process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost);
   const [some] = await docker.listContainers({ filters: { label: [`banyan.node=${node.parts.nodeId}`] } });
-  const labels = { "banyan.node": node.parts.nodeId, "banyan.slot": "slot_nobodys", "banyan.address": "10.255.0.9" };
+  const labels = { "banyan.node": node.parts.nodeId, "banyan.slot": "slot_ofnobody", "banyan.address": "10.255.0.9" };
   await docker.createContainer({ Image: some?.Image ?? "", Cmd: ["/init"], Labels: labels, HostConfig: { NetworkMode: "none" } });
   mkdirSync(join(node.config.dataDir, "slots", "slot_left_behind"));
   execFileSync("ip", ["link", "add", "bnystray0", "type", "veth", "peer", "name", "bnystray1"]);

@@ -4,6 +4,8 @@ import { newId } from "@banyan/kernel";
 
 /** As many as a burst of creates may want at once. An empty disk takes some 32 KB. */
 const SPARES_PER_LIMIT = 32;
+/** More are made when fewer than this are left: in one go, so that most creates have the helper to themselves. */
+const REFILL_BELOW = SPARES_PER_LIMIT / 2;
 /** Spares are kept for the limits that were asked for last. */
 const LIMITS_MAX = 3;
 
@@ -37,9 +39,11 @@ export class SpareDisks {
     this.#spares.delete(limitMb);
     this.#spares.set(limitMb, spares);
     const taken = spares.pop() ?? null;
-    this.#filling ??= this.#fill(limitMb).finally(() => {
-      this.#filling = null;
-    });
+    if (spares.length < REFILL_BELOW) {
+      this.#filling ??= this.#fill(limitMb).finally(() => {
+        this.#filling = null;
+      });
+    }
     return taken;
   }
 

@@ -26,6 +26,8 @@ export interface DockerMakerOptions {
 
 const INIT_WAIT_MS = 10_000;
 const INIT_POLL_MS = 2;
+const ALIVE_STATES: ReadonlySet<string> = new Set(["running", "paused"]);
+const SLOT_ID = /^slot_[a-z0-9]+$/;
 /** `sun_path` of a unix socket, its terminating NUL included. */
 const SOCKET_PATH_BYTES_MAX = 108;
 
@@ -57,7 +59,7 @@ export class DockerSlotMaker implements SlotMaker {
       await docker.getImage(this.#image).inspect();
       return;
     } catch (error) {
-      if (statusOf(error) !== 404) throw dockerFault("image", error);
+      if (statusOf(error) !== 404) throw dockerFault("import the image of slots", error);
     }
     try {
       const [repo, tag] = this.#image.split(":");
@@ -66,7 +68,7 @@ export class DockerSlotMaker implements SlotMaker {
         docker.modem.followProgress(progress, (error: Error | null) => (error === null ? resolve() : reject(error))),
       );
     } catch (error) {
-      throw dockerFault("image", error);
+      throw dockerFault("import the image of slots", error);
     }
   }
 
@@ -89,7 +91,7 @@ export class DockerSlotMaker implements SlotMaker {
       return this.#slotOf(id, handle, State.Pid, address);
     } catch (error) {
       await this.#remove({ id, handle });
-      throw dockerFault("make", error);
+      throw dockerFault("make a slot", error);
     } finally {
       this.#moving.delete(id);
     }
@@ -112,7 +114,7 @@ export class DockerSlotMaker implements SlotMaker {
       const all: ListedSlot[] = [...listed, ...[...strays, ...strayLinks].map((id) => ({ id, handle: "", alive: false as const }))];
       return all.filter((slot) => !moving.has(slot.id));
     } catch (error) {
-      throw dockerFault("list", error);
+      throw dockerFault("list the slots", error);
     } finally {
       this.#lists.delete(moving);
     }
@@ -131,22 +133,30 @@ export class DockerSlotMaker implements SlotMaker {
     return this.#deaths.subscribe(report);
   }
 
+  /** Dead is only what the engine says is dead: an engine that does not answer must not cost a sandbox its life. */
   async #inspect(container: Docker.ContainerInfo): Promise<ListedSlot> {
     const { Id: handle, Labels, State: state } = container;
-    const id = Labels[LABEL_SLOT] ?? "";
+    const label = Labels[LABEL_SLOT] ?? "";
+    // The id becomes a path: one that was not made here is not taken for one.
+    const id = SLOT_ID.test(label) ? label : handle;
     const address = Labels[LABEL_ADDRESS];
-    if (state !== "running" || address === undefined) return { id, handle, alive: false };
+    if (!ALIVE_STATES.has(state) || address === undefined) return { id, handle, alive: false };
+    const pid = await this.#pidOf(handle);
+    if (pid === null || processStartTime(pid) === null) return { id, handle, alive: false };
+    if (!this.#addresses.has(id)) {
+      this.#options.network.addresses.adopt(address);
+      this.#addresses.set(id, address);
+    }
+    return { id, handle, alive: true, slot: this.#slotOf(id, handle, pid, address) };
+  }
+
+  async #pidOf(handle: string): Promise<number | null> {
     try {
       const { State } = await this.#options.docker.getContainer(handle).inspect();
-      const slot = this.#slotOf(id, handle, State.Pid, address);
-      if (!this.#addresses.has(id)) {
-        this.#options.network.addresses.adopt(address);
-        this.#addresses.set(id, address);
-      }
-      return { id, handle, alive: true, slot };
-    } catch {
-      // It ended between the list and here: dead is what it is.
-      return { id, handle, alive: false };
+      return State.Pid > 0 ? State.Pid : null;
+    } catch (error) {
+      if (statusOf(error) === 404) return null;
+      throw error;
     }
   }
 
@@ -181,7 +191,7 @@ export class DockerSlotMaker implements SlotMaker {
         await docker.getContainer(handle).remove({ force: true, v: true });
       } catch (error) {
         // 404: gone; 409: its removal is under way.
-        if (statusOf(error) !== 404 && statusOf(error) !== 409) throw dockerFault("destroy", error);
+        if (statusOf(error) !== 404 && statusOf(error) !== 409) throw dockerFault("remove a slot", error);
       }
     }
     await network.disconnect(network.linkName(id));
@@ -220,5 +230,5 @@ function statusOf(error: unknown): number | undefined {
 
 /** No vendor's error leaves the maker. */
 function dockerFault(step: string, cause: unknown): Error {
-  return fault("node.no_slot", { step, reason: messageOf(cause) }, { cause, message: `the container engine could not ${step} a slot` });
+  return fault("node.no_slot", { step }, { cause, message: `the container engine failed to ${step}: ${messageOf(cause)}` });
 }

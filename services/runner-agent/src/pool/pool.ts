@@ -90,9 +90,9 @@ export class SlotPool {
     this.#destroyNext();
   }
 
-  /** The slot ended by itself. A free one is thrown away; whoever took a taken one releases it. */
+  /** The slot may have ended by itself. A free one that has is thrown away; whoever took a taken one releases it. */
   died(slotId: string): void {
-    const index = this.#free.findIndex((slot) => slot.id === slotId);
+    const index = this.#free.findIndex((slot) => slot.id === slotId && !this.#isAlive(slot));
     const [slot] = index === -1 ? [] : this.#free.splice(index, 1);
     if (slot === undefined) return;
     this.#hand(slot);
