@@ -1,7 +1,9 @@
-import { newId } from "@banyan/kernel";
+import { openDatabase } from "@banyan/db";
+import { newId, systemClock } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { purgeOldKeys } from "../../../services/gateway/src/loops/purge-idempotency-keys.ts";
 import { type Answer, type Cluster, caller, startCluster } from "./cluster.ts";
 import { startGatewayProcess } from "./gateway-process.ts";
 
@@ -213,4 +215,16 @@ it("survives kill -9 of the gateway between request and reply: the repeat finds 
   );
   expect(found.body.id).toBe(cluster.node.orders[orders]?.sandboxId);
   expect(held()).toBe(before + 1);
+});
+
+it("forgets keys after a day, and no earlier", async () => {
+  const [old, young] = [newId("req"), newId("req")];
+  for (const key of [old, young]) expect((await call("POST", "/v1/sandboxes", keyed(key))).status).toBe(201);
+  await sql`update idempotency_keys set created_at = now() - interval '24 hours 1 minute' where key = ${old}`;
+  await sql`update idempotency_keys set created_at = now() - interval '23 hours 59 minutes' where key = ${young}`;
+  const db = await openDatabase({ url: cluster.gatewayConfig.databaseUrl, schema: "gateway", migrations: [] });
+  await purgeOldKeys(db, systemClock);
+  await db.close();
+  const left = await sql<{ key: string }[]>`select key from idempotency_keys where key in ${sql([old, young])}`;
+  expect(left.map(({ key }) => key)).toEqual([young]);
 });
