@@ -29,6 +29,7 @@ export interface Cluster {
   sandboxId: string;
   /** Of the sandbox's organisation, and of another one. */
   key: string;
+  orgId: string;
   otherKey: string;
   init: HostInit;
   /** How many operations are under way, as the sandbox's idleness is counted. */
@@ -110,6 +111,7 @@ export async function startCluster(): Promise<Cluster> {
     nodePort,
     sandboxId,
     key: "bny_owner",
+    orgId: owner.orgId,
     otherKey: "bny_other",
     init,
     inUse: () => inUse,

@@ -124,8 +124,8 @@ export class Exec {
       onEnd: (failure) => this.#end(failure),
     });
     if (spec.timeoutMs !== undefined && spec.timeoutMs > 0) {
-      const late = new NativeError("timeout", "the sandbox did not report the end of a command that ran out of time");
-      this.#guard = setTimeout(() => this.#connection.fail(late), spec.timeoutMs + TIMEOUT_GRACE_MS);
+      const late = (): NativeError => new NativeError("timeout", "the sandbox did not report the end of a command that ran out of time");
+      this.#guard = setTimeout(() => this.#connection.fail(late()), spec.timeoutMs + TIMEOUT_GRACE_MS);
     }
   }
 

@@ -28,8 +28,8 @@ export async function call(
 }
 
 export async function withDeadline<T>(stream: FrameStream, deadlineMs: number, work: () => Promise<T>): Promise<T> {
-  const late = new NativeError("timeout", `the sandbox's init did not answer within ${deadlineMs} ms`);
-  const timer = setTimeout(() => stream.connection.fail(late), deadlineMs);
+  const late = (): NativeError => new NativeError("timeout", `the sandbox's init did not answer within ${deadlineMs} ms`);
+  const timer = setTimeout(() => stream.connection.fail(late()), deadlineMs);
   try {
     return await work();
   } finally {

@@ -24,7 +24,7 @@ export function previewMiddleware(deps: ForwardDeps): MiddlewareHandler<PreviewE
     if (!place) return next();
     const link = openLink(deps, signer, incoming, place);
     if (!link && place.form === "path") return next();
-    const requestId = c.var.requestId ?? newId("req");
+    const requestId = c.get("requestId") ?? newId("req");
     const orgId = link?.grant.orgId ?? (await authenticateByKey(deps, incoming, place));
     if (!link?.fromQuery) return forwardPort(deps, { place, orgId, byLink: link !== null, incoming, outgoing, requestId });
     // A browser gets the token as a cookie and an address without it; a program that opens a link may keep no cookies.

@@ -39,24 +39,24 @@ export function forwardRoutes(deps: ForwardDeps): Hono<ForwardEnv> {
     const { incoming, outgoing } = c.env;
     if (place.segment === "ports") {
       const port = portPlaceOf(place);
-      if (!port) throw fault("request.invalid", { issues: [{ path: ["port"], message: "a port is a number from 1 to 65535" }] });
-      return forwardPort(deps, { place: port, orgId: c.var.caller.orgId, byLink: false, incoming, outgoing, requestId: c.var.requestId });
+      if (!port) throw fault("request.invalid", { issues: [{ path: "port", message: "a port is a number from 1 to 65535" }] });
+      return forwardPort(deps, { place: port, orgId: c.get("caller").orgId, byLink: false, incoming, outgoing, requestId: c.get("requestId") });
     }
     const status = await forward(deps, {
       incoming,
       outgoing,
-      orgId: c.var.caller.orgId,
+      orgId: c.get("caller").orgId,
       sandboxId: place.sandboxId,
-      requestId: c.var.requestId,
+      requestId: c.get("requestId"),
       path: `/${place.segment}${place.rest}${withoutParameters(place.query, "api_key")}`,
       headers: operationHeaders(incoming.rawHeaders),
-      reply: (raw) => replyHeaders(raw, c.var.requestId),
+      reply: (raw) => replyHeaders(raw, c.get("requestId")),
     });
     return alreadySent(status);
   }
 
   async function createLink(c: Context<ForwardEnv>, place: PortPlace): Promise<api.Link> {
-    const { orgId } = c.var.caller;
+    const { orgId } = c.get("caller");
     const { ttl_s } = await readLinkBody(c);
     await deps.routes.find(orgId, place.sandboxId);
     const expiresAtS = Math.floor(deps.clock.now() / 1000) + ttl_s;
@@ -84,6 +84,6 @@ async function readLinkBody(c: Context<ForwardEnv>): Promise<z.infer<typeof api.
     throw fault("request.malformed_json", {}, { cause });
   }
   const parsed = api.CreateLinkBody.safeParse(body);
-  if (!parsed.success) throw fault("request.invalid", { issues: parsed.error.issues.map(({ path, message }) => ({ path, message })) });
+  if (!parsed.success) throw fault("request.invalid", { issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join("."), message })) });
   return parsed.data;
 }
