@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TASKS_MAX = 64, READER_BYTES = FRAME_HEADER_BYTES + DATA_MAX };
+enum { TASKS_MAX = 64, STEP_BYTES_MAX = 512, READER_BYTES = FRAME_HEADER_BYTES + DATA_MAX };
 
 #define B TAG_BIT
 
@@ -55,11 +55,14 @@ _Noreturn static void send_reply(struct task *task) {
 }
 
 static void compose_failure(struct task *task, const char *step, int error, const char *message) {
+  // A step can be a path, and a reply has its bound.
+  char shown[STEP_BYTES_MAX];
+  snprintf(shown, sizeof shown, "%s", step);
   sink_open(&task->sink, STDOUT_FILENO);
   sink_begin(&task->sink, TYPE_ERROR);
   sink_number(&task->sink, TAG_ID, task->id);
   sink_number(&task->sink, TAG_ERRNO, (uint64_t)error);
-  sink_text(&task->sink, TAG_STEP, step);
+  sink_text(&task->sink, TAG_STEP, shown);
   sink_text(&task->sink, TAG_MESSAGE, message);
 }
 

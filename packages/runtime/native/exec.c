@@ -94,8 +94,13 @@ static void close_stdio(const struct command *command) {
   }
 }
 
-_Noreturn static void give_up(struct exec *exec) {
-  tree_kill(&exec->child);
+static struct exec running;
+
+// The host is gone, or speaks nonsense: what it started goes too.
+static void kill_running(void) { tree_kill(&running.child); }
+
+_Noreturn static void give_up(void) {
+  kill_running();
   _exit(0);
 }
 
@@ -155,7 +160,6 @@ static void take_frame(struct exec *exec, const struct frame *frame) {
     // The command leads its session and group; a shell in the foreground would not pass a signal on.
     if (kill(-exec->child.pid, signal) < 0) kill(exec->child.pid, signal);
   } else {
-    tree_kill(&exec->child);
     fail(session, EPROTO, "bad_request", "unknown frame during EXEC");
   }
 }
@@ -165,12 +169,12 @@ static void take_frames(struct exec *exec) {
   struct frame frame;
   int found = 0;
   while (!exec->pending_bytes && (found = reader_next(&exec->session->reader, &frame)) == 1) take_frame(exec, &frame);
-  if (found < 0) give_up(exec);
+  if (found < 0) give_up();
 }
 
 static void take_host(struct exec *exec) {
   ssize_t got = reader_fill(&exec->session->reader, MSG_DONTWAIT);
-  if (got == 0 || (got < 0 && errno != EAGAIN)) give_up(exec);
+  if (got == 0 || (got < 0 && errno != EAGAIN)) give_up();
   take_frames(exec);
 }
 
@@ -209,7 +213,7 @@ static void turn(struct exec *exec) {
       take_frames(exec);
     }
     if (ready[SLOT_HOST].revents & POLLIN) take_host(exec);
-    else if (ready[SLOT_HOST].revents & (POLLRDHUP | POLLHUP | POLLERR)) give_up(exec);
+    else if (ready[SLOT_HOST].revents & (POLLRDHUP | POLLHUP | POLLERR)) give_up();
     for (int i = 0; i < 2; i++) {
       if (!ready[SLOT_OUT + i].revents || exec->outputs[i].fd < 0) continue;
       if (!forward(exec, &exec->outputs[i], DATA_MAX)) close_output(exec, &exec->outputs[i]);
@@ -219,7 +223,7 @@ static void turn(struct exec *exec) {
     if (ready[SLOT_SIGNALS].revents && read(exec->signals, &info, sizeof info) > 0) reap(&exec->child);
   }
   bool lost = exec->announced && sink_flush(sink, MSG_DONTWAIT) < 0 && errno != EAGAIN;
-  if (lost) give_up(exec);
+  if (lost) give_up();
 }
 
 // Background children may hold the pipes open and go on writing, so what is in them now is all that is waited for.
@@ -257,6 +261,7 @@ static void report_exit(struct exec *exec) {
   sink_number(sink, TAG_ERR_BYTES, exec->outputs[1].bytes);
   sink_commit(sink);
   flush(exec->session);
+  abandon = NULL;
   shutdown(exec->session->fd, SHUT_RDWR);
   close(exec->session->fd);
 }
@@ -281,31 +286,32 @@ static void outlive(struct exec *exec) {
 }
 
 void serve_exec(struct session *session) {
-  static struct exec exec;
+  struct exec *exec = &running;
   static struct identity identity;
   const struct message *request = &session->request;
-  exec = (struct exec){.session = session, .terminal = -1, .input = -1,
+  running = (struct exec){.session = session, .terminal = -1, .input = -1,
                        .outputs = {{.fd = -1, .type = TYPE_STDOUT}, {.fd = -1, .type = TYPE_STDERR}}};
-  exec.output_max = message_number(request, TAG_OUTPUT_MAX, UINT64_MAX);
-  exec.signals = supervise();
-  if (exec.signals < 0) fail_errno(session, errno, "supervisor");
+  exec->output_max = message_number(request, TAG_OUTPUT_MAX, UINT64_MAX);
+  exec->signals = supervise();
+  if (exec->signals < 0) fail_errno(session, errno, "supervisor");
   struct command command = {.stdio = {-1, -1, -1}};
   command_prepare(session, &command, &identity);
-  open_stdio(&exec, &command, message_number(request, TAG_FLAGS, 0));
-  exec.started_us = now_us();
-  exec.child.pid = command_start(&command);
-  if (exec.child.pid < 0) fail(session, command.error, command.code, strerror(command.error));
+  open_stdio(exec, &command, message_number(request, TAG_FLAGS, 0));
+  exec->started_us = now_us();
+  exec->child.pid = command_start(&command);
+  if (exec->child.pid < 0) fail(session, command.error, command.code, strerror(command.error));
+  abandon = kill_running;
   close_stdio(&command);
   uint64_t timeout_ms = message_number(request, TAG_TIMEOUT_MS, 0);
-  if (timeout_ms && timeout_ms < UINT64_MAX / 2000) exec.deadline_us = exec.started_us + timeout_ms * 1000;
+  if (timeout_ms && timeout_ms < UINT64_MAX / 2000) exec->deadline_us = exec->started_us + timeout_ms * 1000;
   struct sink *sink = open_frame(session, TYPE_STARTED);
-  sink_number(sink, TAG_PID, (uint64_t)exec.child.pid);
+  sink_number(sink, TAG_PID, (uint64_t)exec->child.pid);
   sink_commit(sink);
-  take_frames(&exec);
-  while (!exec.child.ended && !exec.timed_out) turn(&exec);
-  if (exec.terminal >= 0) drain_terminal(&exec, &exec.outputs[0]);
-  for (int i = 0; i < 2 && exec.terminal < 0; i++) drain(&exec, &exec.outputs[i]);
-  report_exit(&exec);
-  outlive(&exec);
+  take_frames(exec);
+  while (!exec->child.ended && !exec->timed_out) turn(exec);
+  if (exec->terminal >= 0) drain_terminal(exec, &exec->outputs[0]);
+  for (int i = 0; i < 2 && exec->terminal < 0; i++) drain(exec, &exec->outputs[i]);
+  report_exit(exec);
+  outlive(exec);
   _exit(0);
 }

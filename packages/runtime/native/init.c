@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, INLINE_WAIT_MS = 50, EXHAUSTED_NAP_MS = 10 };
+enum { BACKLOG = 1024, REAP_BATCH_MAX = 256, INLINE_WAIT_MS = 50, EXHAUSTED_NAP_MS = 10 };
 
 static pid_t handlers[HANDLERS_MAX];
 static int handler_count;
@@ -31,10 +31,12 @@ static int find_handler(pid_t pid) {
 }
 
 // A handler is an ordinary process, so root inside can stop it (then it is woken) or kill it (then its process is adopted).
-static void reap_all(void) {
-  int status;
-  pid_t pid;
-  while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+// In batches, for a sandbox can make orphans as fast as they are reaped; true when there may be more.
+static bool reap_batch(void) {
+  for (int reaped = 0; reaped < REAP_BATCH_MAX; reaped++) {
+    int status;
+    pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED);
+    if (pid <= 0) return false;
     int handler = find_handler(pid);
     if (WIFSTOPPED(status)) {
       if (handler >= 0) kill(pid, SIGCONT);
@@ -45,6 +47,7 @@ static void reap_all(void) {
       procs_note_exit(pid, status);
     }
   }
+  return true;
 }
 
 static void reply_now(int fd, struct sink *sink) {
@@ -144,10 +147,10 @@ int main(int argc, char **argv) {
   procs_open();
   int listener = listen_at(argc > 1 ? argv[1] : "/run/banyan/init.sock");
   if (listener < 0) return 3;
-  for (;;) {
+  for (bool more = false;;) {
     struct pollfd ready = {.fd = listener, .events = POLLIN};
-    int count = ppoll(&ready, 1, NULL, &none);
-    reap_all();
+    int count = ppoll(&ready, 1, more ? &(struct timespec){0} : NULL, &none);
+    more = reap_batch();
     if (count > 0) take_connection(listener);
   }
 }

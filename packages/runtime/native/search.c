@@ -7,9 +7,10 @@
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { FIND_LIMIT = 100000, GREP_LIMIT = 10000, SHOWN_LINE_MAX = 2048, BINARY_PROBE = 8192, WINDOW_BYTES = 256 * 1024, CHECK_EVERY = 256 };
+enum { FIND_LIMIT = 100000, GREP_LIMIT = 10000, SHOWN_LINE_MAX = 2048, BINARY_PROBE = 8192, WINDOW_BYTES = 256 * 1024, CHECK_EVERY = 256, SEARCH_CPU_S = 60, SEARCH_MEMORY_BYTES = 512 << 20 };
 
 struct search {
   struct session *session;
@@ -138,7 +139,14 @@ static char *escape(const char *text) {
   return escaped;
 }
 
+// A pattern can be made to cost without bound, and the handler is the last that the OOM killer would take.
+static void bound_search(void) {
+  setrlimit(RLIMIT_CPU, &(struct rlimit){SEARCH_CPU_S, SEARCH_CPU_S});
+  setrlimit(RLIMIT_AS, &(struct rlimit){SEARCH_MEMORY_BYTES, SEARCH_MEMORY_BYTES});
+}
+
 void compile_or_fail(struct session *session, regex_t *regex, const char *pattern, bool fixed, bool any_case) {
+  bound_search();
   char *escaped = fixed ? escape(pattern) : NULL, problem[160];
   if (fixed && !escaped) fail_errno(session, ENOMEM, "pattern");
   int error = regcomp(regex, fixed ? escaped : pattern, REG_EXTENDED | REG_NEWLINE | (any_case ? REG_ICASE : 0));

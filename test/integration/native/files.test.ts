@@ -253,6 +253,11 @@ describe("a search", () => {
     await expect(files().grep("/t/s", "(")).rejects.toMatchObject({ code: "bad_request" });
   });
 
+  it("survives a pattern made to cost without bound", async () => {
+    await expect(files().grep("/t/s", "((((a{1,250}){1,250}){1,250}){1,250})")).rejects.toThrow(NativeError);
+    expect((await files().grep("/t/s", "need[l]e", { limit: 1 })).found).toHaveLength(1);
+  });
+
   it("cuts a long line and finds what stands far inside it", async () => {
     await run(slot.init, "head -c 600000 /dev/zero | tr '\\0' x > /t/s/long; printf 'END\\nnext END' >> /t/s/long");
     const { found } = await files().grep("/t/s/long", "END");
