@@ -98,8 +98,8 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     const beganMs = clock.monotonicMs();
     const there = node.sandboxes.get(order.sandboxId);
     if (wasDeleted(order)) return refused("deleted");
-    if (there !== undefined && there.epoch > order.epoch) return refused("stale_epoch");
     if (there?.state === "running" && there.epoch === order.epoch) return started(0);
+    if (there !== undefined && there.epoch >= order.epoch) return refused("stale_epoch");
     if (!order.fresh && there === undefined) return refused("no_disk");
     const { cpu, memoryMb } = used();
     if (cpu + order.resources.cpu > capacity.cpu || memoryMb + order.resources.memoryMb > capacity.memoryMb) return refused("capacity");
@@ -125,6 +125,8 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     if (there.epoch > epoch) throw fault("sandbox.stale_epoch", { epoch: there.epoch });
     if (idleSince !== null && there.state === "running" && there.lastActiveAt > idleSince) return { outcome: "active" };
     there.state = "stopped";
+    // A stop of a later epoch overtakes a start that is still on its way.
+    there.epoch = epoch;
     return { outcome: "stopped" };
   }
 

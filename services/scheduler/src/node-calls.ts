@@ -45,8 +45,13 @@ export async function stopOn(
 /** False where the node did not answer. */
 export async function deleteOn(ctx: Context, nodeId: string, sandboxId: string, epoch: number): Promise<boolean> {
   if (!ctx.nodes.isReachable(nodeId)) return false;
+  const ask = (of: number) => ctx.bus.call(NodeDelete.on(nodeId), { sandboxId, epoch: of }, { deadlineMs: DELETE_CALL_MS });
   try {
-    await ctx.bus.call(NodeDelete.on(nodeId), { sandboxId, epoch }, { deadlineMs: DELETE_CALL_MS });
+    await ask(epoch).catch((error) => {
+      // The node has heard of a start whose row could not be written. A delete is the last word, whichever run it ends.
+      if (!isFault(error, "sandbox.stale_epoch") || typeof error.details.epoch !== "number") throw error;
+      return ask(error.details.epoch);
+    });
     return true;
   } catch (error) {
     ctx.logger.warn({ err: error, nodeId, sandboxId, epoch }, "a node did not delete a sandbox; the loop goes on with it");

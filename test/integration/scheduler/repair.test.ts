@@ -160,3 +160,16 @@ it("finishes a stop that the node did not answer to", async () => {
   await eventually(async () => expect((await state(sandbox.id)).state).toBe("stopped"));
   expect(node.sandboxes.get(sandbox.id)?.state).toBe("stopped");
 });
+
+it("starts and deletes although the node has heard of a start whose row was never written", async () => {
+  const { sandbox: starts } = await world.create();
+  const { sandbox: goes } = await world.create();
+  for (const { id } of [starts, goes]) {
+    await world.stopSandbox(id);
+    Object.assign(node.sandboxes.get(id) ?? {}, { epoch: 2 });
+  }
+  expect((await world.start(starts.id)).sandbox).toMatchObject({ state: "running", epoch: 3 });
+  expect(await world.get(starts.id)).toMatchObject({ state: "running", epoch: 3 });
+  expect(await world.remove(goes.id)).toEqual({ state: "deleted" });
+  expect(node.sandboxes.has(goes.id)).toBe(false);
+});

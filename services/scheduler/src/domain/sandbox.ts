@@ -1,4 +1,12 @@
-import type { ImageConfig, LayerRef, SandboxRecord, StartOrder, StartPath, StartTiming } from "@banyan/contracts";
+import {
+  hostnameOf,
+  type ImageConfig,
+  type LayerRef,
+  type SandboxRecord,
+  type StartOrder,
+  type StartPath,
+  type StartTiming,
+} from "@banyan/contracts";
 
 /** The image as it was when the sandbox was created: its name may mean another one later, the upper fits only this. */
 export interface Stack {
@@ -40,7 +48,7 @@ export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
     env: { ...stack.config.env, ...spec.env },
     workdir: spec.workdir ?? stack.config.workdir,
     user: spec.user ?? stack.config.user,
-    hostname: spec.hostname ?? spec.name ?? id.replace("_", "-"),
+    hostname: hostnameOf(id, spec),
     resources: spec.resources,
     network: spec.network,
     deadlineMs: Math.max(0, Math.floor(slotWaitMs)),

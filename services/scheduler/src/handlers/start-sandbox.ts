@@ -10,13 +10,27 @@ import { routeOf } from "./route-sandbox.ts";
 
 type Input = InputOf<typeof StartSandbox>;
 
+/** A node may have heard of a start whose row was never written: its epoch is used up, and the next one is free. */
+const STALE_EPOCHS_MAX = 2;
+
 /** Where its disk is and nowhere else. */
 export const startSandbox = handle(StartSandbox, (ctx, input) => {
   const beganMs = ctx.clock.monotonicMs();
-  return ctx.lanes.run(input.id, (signal) => start(ctx, input, beganMs, signal));
+  return ctx.lanes.run(input.id, async (signal) => {
+    for (let left = STALE_EPOCHS_MAX; ; left--) {
+      const answer = await start(ctx, input, beganMs, signal);
+      if (answer !== "stale") return answer;
+      if (left === 0) throw fault("sandbox.version_conflict", { reason: "stale_epoch" });
+    }
+  });
 });
 
-async function start(ctx: Context, input: Input, beganMs: number, laneSignal: AbortSignal): Promise<OutputOf<typeof StartSandbox>> {
+async function start(
+  ctx: Context,
+  input: Input,
+  beganMs: number,
+  laneSignal: AbortSignal,
+): Promise<OutputOf<typeof StartSandbox> | "stale"> {
   const stopped = await ctx.sandboxes.find(input);
   const deadlineAt = ctx.clock.now() + input.deadlineMs + ctx.config.startMarginMs;
   const change = ctx.sandboxes.decide(stopped, { kind: "start", deadlineAt });
@@ -33,7 +47,11 @@ async function start(ctx: Context, input: Input, beganMs: number, laneSignal: Ab
   try {
     const launched = await launch(ctx, flight);
     await written;
-    if (launched.kind === "failed") throw giveUp(ctx, starting, launched);
+    if (launched.kind === "failed") {
+      const error = giveUp(ctx, starting, launched);
+      if (launched.refusal?.reason === "stale_epoch") return "stale";
+      throw error;
+    }
     const running = ctx.sandboxes.applyLater(starting, { kind: "started", epoch: starting.epoch, launch: launched.launch });
     return { sandbox: recordOf(running), route: routeOf(ctx, running), ...launched.launch };
   } catch (error) {
@@ -62,7 +80,6 @@ function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Ext
   if (refusal?.reason === "no_disk") ctx.sandboxes.applyLater(sandbox, { kind: "failed", epoch, reason: "disk_lost" });
   // Else the node may still start it: the row keeps its deadline, and the reconciliation asks what came of it.
   else if (certain) ctx.sandboxes.applyLater(sandbox, { kind: "gave_up", epoch, reason: error.code });
-  if (refusal?.reason === "stale_epoch") return fault("sandbox.version_conflict", { epoch }, { cause: error });
   return error;
 }
 
