@@ -100,6 +100,28 @@ it("adopts what runs after a kill -9, and knows what ended meanwhile", async () 
   expect(await agent.bus.call(NodeStart.on(agent.nodeId), again)).toMatchObject({ kind: "started" });
 });
 
+it("keeps what a sandbox may reach over a kill -9", async () => {
+  const order = await start({ network: { egress: "allow", allow: ["203.0.113.77/32"] } });
+  const rules = () => execFileSync("nft", ["list", "ruleset"], { encoding: "utf8", stdio: "pipe" });
+  const [pair] = /\S+ \. 203\.0\.113\.77/.exec(rules()) ?? [];
+  expect(pair).toBeDefined();
+  await agent.signal("SIGKILL");
+  await agent.run();
+  expect(rules()).toContain(pair);
+  await agent.bus.call(NodeDelete.on(agent.nodeId), order);
+  expect(rules()).not.toContain(pair);
+});
+
+it("is heard again, and works, after the bus was killed", async () => {
+  const order = await start();
+  await agent.nats.kill();
+  await agent.nats.restart();
+  const since = Date.now();
+  await eventually(async () => expect((await agent.heartbeat())?.at).toBeGreaterThan(since), { timeoutMs: 20_000 });
+  expect(await agent.sh(order, "echo untouched")).toEqual({ status: 200, stdout: "untouched\n" });
+  await eventually(() => agent.bus.call(NodeDelete.on(agent.nodeId), order));
+});
+
 it("removes containers that nobody knows, and leaves those of others alone", async () => {
   await agent.signal("SIGKILL");
   const orphans = (await containers()).length;

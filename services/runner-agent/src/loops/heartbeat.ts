@@ -25,5 +25,16 @@ export function heartbeatOf({ nodeId, state, capacity, registry, pool, clock }: 
 
 /** Says every second what this node is and holds. Who hears nothing for the length of the lease counts it as gone. */
 export function beat(parts: NodeParts, identity: Identity, bucket: Bucket<NodeHeartbeat>): Loop {
-  return repeat("heartbeat", NODE_HEARTBEAT_MS, parts, () => bucket.put(parts.nodeId, heartbeatOf(parts, identity)));
+  let isHeard = true;
+  return repeat("heartbeat", NODE_HEARTBEAT_MS, parts, async () => {
+    try {
+      await bucket.put(parts.nodeId, heartbeatOf(parts, identity));
+      if (!isHeard) parts.logger.info({}, "this node is heard again");
+      isHeard = true;
+    } catch (err) {
+      // Said once, not every second that the bus is away.
+      if (isHeard) parts.logger.warn({ err }, "this node is not heard");
+      isHeard = false;
+    }
+  });
 }
