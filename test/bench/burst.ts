@@ -1,5 +1,5 @@
 import type { BenchContext } from "./lib/context.ts";
-import { report, type Report, type Target } from "./lib/report.ts";
+import { type Report, report, type Target } from "./lib/report.ts";
 import { summarise } from "./lib/stats.ts";
 import { fullPool } from "./spin-up.ts";
 
@@ -31,6 +31,10 @@ export async function run(context: BenchContext): Promise<Report> {
     context.progress(`burst ${round + 1}/${rounds}`);
   }
   const peers = await context.peers();
-  const results = [summarise("burst.wall", "ms", walls, failed), summarise("burst.each", "ms", each), await peers.burst(WIDTH, Math.min(3, rounds))];
+  const results = [
+    summarise("burst.wall", "ms", walls, failed),
+    summarise("burst.each", "ms", each),
+    await peers.burst(WIDTH, Math.min(3, rounds)),
+  ];
   return report("burst", results, [["burst.wall", `peer.docker-run-${WIDTH}`]]);
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { systemClock } from "@banyan/kernel";
 import type { BenchContext } from "./lib/context.ts";
-import { report, type Report, type Target } from "./lib/report.ts";
+import { type Report, report, type Target } from "./lib/report.ts";
 import { summarise } from "./lib/stats.ts";
 
 export const targets: Target[] = [];

@@ -1,7 +1,7 @@
 import type { BenchContext } from "./lib/context.ts";
-import { report, type Report, type Target } from "./lib/report.ts";
-import { summarise } from "./lib/stats.ts";
 import { httpNatsFloor } from "./lib/floors.ts";
+import { type Report, report, type Target } from "./lib/report.ts";
+import { summarise } from "./lib/stats.ts";
 import { fullPool } from "./spin-up.ts";
 
 export const targets: Target[] = [{ result: "exec", percentile: "p50", must: 3, aim: 1.5 }];

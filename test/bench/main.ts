@@ -13,7 +13,11 @@ interface Bench {
 }
 
 const BENCHES: Record<string, { bench: Bench; poolSize: number; what: string }> = {
-  "spin-up": { bench: spinUp, poolSize: 100, what: "create + first exec, warm and cold, beside docker run, runc run, unshare, HTTP + NATS" },
+  "spin-up": {
+    bench: spinUp,
+    poolSize: 100,
+    what: "create + first exec, warm and cold, beside docker run, runc run, unshare, HTTP + NATS",
+  },
   exec: { bench: exec, poolSize: 16, what: "second and later commands, beside docker exec and runc exec" },
   burst: { bench: burst, poolSize: 60, what: "50 creates at once to the first exec answer of each" },
   density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live" },

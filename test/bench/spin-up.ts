@@ -1,7 +1,7 @@
 import { eventually } from "@banyan/testkit";
 import type { BenchContext } from "./lib/context.ts";
 import { httpNatsFloor } from "./lib/floors.ts";
-import { report, type Report, type Target } from "./lib/report.ts";
+import { type Report, report, type Target } from "./lib/report.ts";
 import { type Result, summarise } from "./lib/stats.ts";
 
 export const targets: Target[] = [
@@ -34,11 +34,31 @@ export async function run(context: BenchContext): Promise<Report> {
   const floor = await httpNatsFloor(2_000);
 
   const results: Result[] = [
-    summarise("tti.warm", "ms", warm.samples.map((s) => s.ttiMs), warm.failed),
-    summarise("create.warm", "ms", warm.samples.map((s) => s.createMs), warm.failed),
-    summarise("exec.first", "ms", warm.samples.map((s) => s.execMs), warm.failed),
+    summarise(
+      "tti.warm",
+      "ms",
+      warm.samples.map((s) => s.ttiMs),
+      warm.failed,
+    ),
+    summarise(
+      "create.warm",
+      "ms",
+      warm.samples.map((s) => s.createMs),
+      warm.failed,
+    ),
+    summarise(
+      "exec.first",
+      "ms",
+      warm.samples.map((s) => s.execMs),
+      warm.failed,
+    ),
     ...timings(warm.samples),
-    summarise("tti.cold", "ms", cold.samples.map((s) => s.ttiMs), cold.failed),
+    summarise(
+      "tti.cold",
+      "ms",
+      cold.samples.map((s) => s.ttiMs),
+      cold.failed,
+    ),
     steady,
     ...peerResults,
     floor,
@@ -129,7 +149,13 @@ async function once(context: BenchContext, ids: string[]): Promise<Sample> {
 
 function timings(samples: readonly Sample[]): Result[] {
   const keys = Object.keys(samples[0]?.timing ?? {});
-  return keys.map((key) => summarise(`where.${key.replace(/_ms$/, "")}`, "ms", samples.map((sample) => sample.timing[key] ?? Number.NaN)));
+  return keys.map((key) =>
+    summarise(
+      `where.${key.replace(/_ms$/, "")}`,
+      "ms",
+      samples.map((sample) => sample.timing[key] ?? Number.NaN),
+    ),
+  );
 }
 
 /** Waits until the pool is full and answers how many slots are free. */

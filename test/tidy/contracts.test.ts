@@ -9,7 +9,9 @@ const verbs = Object.entries(contracts).flatMap(([name, value]) => (isVerb(value
 const serviceSources = sources("services").filter(({ path }) => !path.endsWith(".test.ts"));
 
 it("declares each subject once", () => {
-  const subjects = verbs.map(({ verb }) => (verb.kind === "rpc" || verb.kind === "job" ? verb.subject : verb.kind === "event" ? verb.pattern : verb.verb));
+  const subjects = verbs.map(({ verb }) =>
+    verb.kind === "rpc" || verb.kind === "job" ? verb.subject : verb.kind === "event" ? verb.pattern : verb.verb,
+  );
   expect(new Set(subjects).size).toBe(subjects.length);
 });
 

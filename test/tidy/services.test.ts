@@ -10,7 +10,9 @@ it.each(folders("services").filter((name) => name !== "standalone"))("%s has the
 });
 
 it("reads the environment only in config.ts", () => {
-  const wrong = sources("services").filter(({ path, text }) => /\bprocess\.env\b/.test(text) && !path.endsWith("/config.ts") && !path.endsWith(".test.ts"));
+  const wrong = sources("services").filter(
+    ({ path, text }) => /\bprocess\.env\b/.test(text) && !path.endsWith("/config.ts") && !path.endsWith(".test.ts"),
+  );
   expect(wrong.map(({ path }) => path)).toEqual([]);
 });
 

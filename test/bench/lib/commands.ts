@@ -27,14 +27,21 @@ export function run(argv: readonly [string, ...string[]], options: { env?: NodeJ
   });
 }
 
-export async function mustRun(argv: readonly [string, ...string[]], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<CommandResult> {
+export async function mustRun(
+  argv: readonly [string, ...string[]],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Promise<CommandResult> {
   const result = await run(argv, options);
   if (result.code !== 0) throw new Error(`${argv.join(" ")} ended with ${result.code}: ${result.stderr.slice(-500)}`);
   return result;
 }
 
 /** Times `n` runs one after another; a run that ends otherwise than with 0 counts as failed. */
-export async function timeCommand(n: number, argv: (i: number) => readonly [string, ...string[]], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
+export async function timeCommand(
+  n: number,
+  argv: (i: number) => readonly [string, ...string[]],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+) {
   const samples: number[] = [];
   let failed = 0;
   for (let i = 0; i < n; i++) {

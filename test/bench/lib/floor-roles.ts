@@ -5,7 +5,12 @@ import { rpc } from "@banyan/contracts";
 import { createLogger } from "@banyan/telemetry";
 import { z } from "zod";
 
-const Null = rpc("scheduler", "bench.null", { input: z.object({ n: z.int() }), output: z.object({ n: z.int() }), deadlineMs: 5_000, errors: [] });
+const Null = rpc("scheduler", "bench.null", {
+  input: z.object({ n: z.int() }),
+  output: z.object({ n: z.int() }),
+  deadlineMs: 5_000,
+  errors: [],
+});
 const [role, natsUrl] = process.argv.slice(2);
 if (natsUrl === undefined) throw new Error("usage: floor-roles.ts echo|http <nats url>");
 const bus = await connectBus({ servers: natsUrl, name: `floor-${role}`, logger: createLogger({ name: `floor-${role}`, level: "warn" }) });

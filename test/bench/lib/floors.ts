@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { startNats } from "@banyan/testkit";
 import { Pool } from "undici";
-import { summarise, type Result } from "./stats.ts";
+import { type Result, summarise } from "./stats.ts";
 
 /** One HTTP request that makes one NATS request to another process and answers: what no gateway on this stack can beat. */
 export async function httpNatsFloor(n: number): Promise<Result> {

@@ -34,7 +34,10 @@ export class BenchClient {
   }
 
   async create(overrides: api.CreateSandboxInput = {}): Promise<Reply<api.StartedSandbox>> {
-    return this.#expect(201, await this.call("POST", "/v1/sandboxes", { limits: { cpu: 1, memory_mb: 128, pids: 64, disk_mb: 256 }, ...overrides }));
+    return this.#expect(
+      201,
+      await this.call("POST", "/v1/sandboxes", { limits: { cpu: 1, memory_mb: 128, pids: 64, disk_mb: 256 }, ...overrides }),
+    );
   }
 
   async exec(id: string, body: api.ExecInput): Promise<Reply<api.ExecResult>> {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mustRun, run, timeCommand } from "./commands.ts";
-import { summarise, type Result } from "./stats.ts";
+import { type Result, summarise } from "./stats.ts";
 
 const PEER_IMAGE = "banyan-bench/peer:latest";
 
@@ -23,7 +23,15 @@ export async function preparePeers(rootDir: string): Promise<Peers> {
   return {
     async spinUp(n) {
       const docker = await timeCommand(n.docker, () => ["docker", "run", "--rm", "--network", "none", PEER_IMAGE, "/bin/true"]);
-      const runc = await timeCommand(n.runc, (i) => ["runc", "--root", `${workDir}/runc`, "run", "--bundle", bundle, `banyan-bench-${process.pid}-${i}`]);
+      const runc = await timeCommand(n.runc, (i) => [
+        "runc",
+        "--root",
+        `${workDir}/runc`,
+        "run",
+        "--bundle",
+        bundle,
+        `banyan-bench-${process.pid}-${i}`,
+      ]);
       const unshare = await timeCommand(n.unshare, () => ["unshare", "-fpmiun", "chroot", rootDir, "/bin/true"]);
       return [
         summarise("peer.docker-run", "ms", docker.samples, docker.failed),
@@ -40,7 +48,10 @@ export async function preparePeers(rootDir: string): Promise<Peers> {
       await mustRun(["sh", "-c", `runc --root ${workDir}/runc run --detach --bundle ${idle} ${name} </dev/null >/dev/null 2>&1`]);
       const runc = await timeCommand(n.runc, () => ["runc", "--root", `${workDir}/runc`, "exec", name, "/bin/true"]);
       await mustRun(["runc", "--root", `${workDir}/runc`, "delete", "--force", name]);
-      return [summarise("peer.docker-exec", "ms", docker.samples, docker.failed), summarise("peer.runc-exec", "ms", runc.samples, runc.failed)];
+      return [
+        summarise("peer.docker-exec", "ms", docker.samples, docker.failed),
+        summarise("peer.runc-exec", "ms", runc.samples, runc.failed),
+      ];
     },
 
     async burst(n, rounds) {

@@ -21,7 +21,8 @@ export function percentile(sorted: readonly number[], share: number): number {
 }
 
 export function summarise(name: string, unit: Result["unit"], samples: readonly number[], failed = 0): Result {
-  if (samples.length === 0) return { name, unit, n: 0, p50: Number.NaN, p99: Number.NaN, min: Number.NaN, max: Number.NaN, mean: Number.NaN, failed };
+  if (samples.length === 0)
+    return { name, unit, n: 0, p50: Number.NaN, p99: Number.NaN, min: Number.NaN, max: Number.NaN, mean: Number.NaN, failed };
   const sorted = samples.toSorted((a, b) => a - b);
   return {
     name,
