@@ -262,8 +262,7 @@ static void report_exit(struct exec *exec) {
   sink_commit(sink);
   flush(exec->session);
   abandon = NULL;
-  shutdown(exec->session->fd, SHUT_RDWR);
-  close(exec->session->fd);
+  linger(exec->session);
 }
 
 // A server started with `&` would die of SIGPIPE without a reader, and nobody else would reap what it leaves.

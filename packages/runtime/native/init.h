@@ -22,6 +22,9 @@ const struct schema *kill_all_schema(void);
 _Noreturn void fail(struct session *session, int error, const char *code, const char *message);
 _Noreturn void fail_errno(struct session *session, int error, const char *what);
 _Noreturn void finish(struct session *session);
+// Closes after the last frame. The host may still be sending, and closing a unix socket with unread bytes can cost the peer
+// the reply that is under way to it: so what still comes is read, until the host closes or the time is up.
+void linger(struct session *session);
 // Flushes, and ends the process when the host is gone.
 void flush(struct session *session);
 // Makes place for the biggest frame that may follow.

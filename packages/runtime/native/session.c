@@ -101,7 +101,16 @@ void finish(struct session *session) {
   _exit(0);
 }
 
-// The host may still be sending. Closing a unix socket with unread bytes can cost the peer the reply that is under way to it.
+void linger(struct session *session) {
+  shutdown(session->fd, SHUT_WR);
+  uint64_t until_us = now_us() + LINGER_MS * 1000;
+  struct pollfd ready = {.fd = session->fd, .events = POLLIN};
+  while (now_us() < until_us && poll(&ready, 1, LINGER_MS) == 1) {
+    if (recv(session->fd, session->sink.data, SINK_BYTES, MSG_DONTWAIT) <= 0) break;
+  }
+  close(session->fd);
+}
+
 void fail(struct session *session, int error, const char *code, const char *message) {
   struct sink *sink = open_frame(session, TYPE_ERROR);
   sink_number(sink, TAG_ERRNO, (uint64_t)error);
@@ -110,12 +119,7 @@ void fail(struct session *session, int error, const char *code, const char *mess
   sink_commit(sink);
   flush(session);
   if (abandon) abandon();
-  shutdown(session->fd, SHUT_WR);
-  uint64_t until_us = now_us() + LINGER_MS * 1000;
-  struct pollfd ready = {.fd = session->fd, .events = POLLIN};
-  while (now_us() < until_us && poll(&ready, 1, LINGER_MS) == 1) {
-    if (recv(session->fd, sink->data, SINK_BYTES, MSG_DONTWAIT) <= 0) break;
-  }
+  linger(session);
   _exit(0);
 }
 

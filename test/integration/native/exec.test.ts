@@ -91,7 +91,7 @@ describe("input and output", () => {
   });
 
   it("does not hang when a command does not read its input", async () => {
-    expect(await run(slot.init, "exit 3", { stdin: "x".repeat(5_000_000) })).toMatchObject({ code: 3 });
+    for (let i = 0; i < 30; i++) expect(await run(slot.init, "exit 3", { stdin: "x".repeat(5_000_000) })).toMatchObject({ code: 3 });
     expect(await run(slot.init, "exec 0<&-; sleep 0.2; exit 4", { stdin: "x".repeat(5_000_000) })).toMatchObject({ code: 4 });
   });
 
