@@ -1,4 +1,4 @@
-import { NODES_BUCKET, NodeId, type Owner, SandboxDied } from "@banyan/contracts";
+import { NODES_BUCKET, NodeId, type Owner, SandboxDied, SUBJECTS } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import { BLOBS_BUCKET } from "./blobs/index.ts";
 import { inboxPrefixOf } from "./connect.ts";
@@ -23,18 +23,37 @@ const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
 const RESPONSES = '{ max: 1, expires: "5m" }';
 const USER_NAME = /^[A-Za-z0-9_-]+$/;
 
+/** The owner of one noun: it works off its own jobs with the nodes, and says what became of them. */
+function ownerOfNoun(owner: Owner, noun: string): Grants {
+  const publish = [SUBJECTS.rpcOfAllNodes, SUBJECTS.jobsOf(owner), SUBJECTS.eventsOf(noun), ...JETSTREAM];
+  return { publish, subscribe: [SUBJECTS.rpcOf(owner)] };
+}
+
 /** Who may say and hear what. Nodes run other people's code next door, so theirs are the narrow ones. */
 const GRANTS: Record<Owner, Grants> = {
   gateway: {
-    publish: ["rpc.scheduler.>", "rpc.image-builder.>", "rpc.volume-manager.>", "job.>", ...JETSTREAM],
-    subscribe: ["rpc.gateway.>"],
+    publish: [
+      SUBJECTS.rpcOf("scheduler"),
+      SUBJECTS.rpcOf("image-builder"),
+      SUBJECTS.rpcOf("volume-manager"),
+      SUBJECTS.allJobs,
+      ...JETSTREAM,
+    ],
+    subscribe: [SUBJECTS.rpcOf("gateway")],
   },
   scheduler: {
-    publish: ["rpc.node.>", "rpc.image-builder.>", "rpc.volume-manager.>", "job.>", "evt.>", ...JETSTREAM],
-    subscribe: ["rpc.scheduler.>"],
+    publish: [
+      SUBJECTS.rpcOfAllNodes,
+      SUBJECTS.rpcOf("image-builder"),
+      SUBJECTS.rpcOf("volume-manager"),
+      SUBJECTS.allJobs,
+      SUBJECTS.allEvents,
+      ...JETSTREAM,
+    ],
+    subscribe: [SUBJECTS.rpcOf("scheduler")],
   },
-  "image-builder": { publish: ["rpc.node.>", "job.image-builder.>", "evt.image.>", ...JETSTREAM], subscribe: ["rpc.image-builder.>"] },
-  "volume-manager": { publish: ["rpc.node.>", "job.volume-manager.>", "evt.volume.>", ...JETSTREAM], subscribe: ["rpc.volume-manager.>"] },
+  "image-builder": ownerOfNoun("image-builder", "image"),
+  "volume-manager": ownerOfNoun("volume-manager", "volume"),
 };
 
 /**
@@ -47,7 +66,7 @@ function grantsOfNode(nodeId: string): Grants {
   const readBlobs = [`$JS.API.STREAM.INFO.${stream}`, `$JS.API.DIRECT.GET.${stream}`, `$JS.API.DIRECT.GET.${stream}.>`];
   return {
     publish: [SandboxDied.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs],
-    subscribe: [`rpc.node.${nodeId}.>`],
+    subscribe: [SUBJECTS.rpcOfNode(nodeId)],
   };
 }
 

@@ -42,7 +42,7 @@ export function serve<R extends Rpc>(link: Link, rpc: R, handler: Handler<R>, op
     }
   };
   // A node serves its own subject alone; a service shares its subjects among its processes.
-  const queue = rpc.subject.startsWith("rpc.node.") ? {} : { queue: rpc.owner };
+  const queue = rpc.queue === null ? {} : { queue: rpc.queue };
   const subscription = link.nc.subscribe(rpc.subject, { ...queue, callback: receive });
   return {
     async stop() {

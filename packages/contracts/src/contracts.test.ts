@@ -1,8 +1,8 @@
 import { AppError, KINDS } from "@banyan/kernel";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import * as contracts from "./index.ts";
-import { api, ERRORS, fault, fromWireError, isErrorCode, sandboxMachine, SandboxPath, SandboxSpec, toWireError } from "./index.ts";
+import type * as contracts from "./index.ts";
+import { api, ERRORS, fault, fromWireError, isErrorCode, SandboxPath, SandboxSpec, sandboxMachine, toWireError } from "./index.ts";
 
 it("accepts delete in every state but the final one", () => {
   const refusing = sandboxMachine.states.filter((state) => sandboxMachine.next(state, "delete") === null);
@@ -12,7 +12,8 @@ it("accepts delete in every state but the final one", () => {
 it("leads from every state to deleted", () => {
   const reaches = (state: contracts.SandboxState, seen = new Set<string>()): boolean =>
     state === "deleted" ||
-    (!seen.has(state) && sandboxMachine.events(state).some((event) => reaches(sandboxMachine.next(state, event) ?? state, seen.add(state))));
+    (!seen.has(state) &&
+      sandboxMachine.events(state).some((event) => reaches(sandboxMachine.next(state, event) ?? state, seen.add(state))));
   expect(sandboxMachine.states.every((state) => reaches(state))).toBe(true);
 });
 
@@ -76,7 +77,12 @@ it("keeps the defaults of the public face legal for the bus", () => {
   const spec = {
     ...rest,
     resources: { cpu: limits.cpu, memoryMb: limits.memory_mb, pids: limits.pids, diskMb: limits.disk_mb },
-    lifetime: { idleTimeoutS: lifetime.idle_timeout_s, maxLifetimeS: lifetime.max_lifetime_s, onIdle: lifetime.on_idle, onExpiry: lifetime.on_expiry },
+    lifetime: {
+      idleTimeoutS: lifetime.idle_timeout_s,
+      maxLifetimeS: lifetime.max_lifetime_s,
+      onIdle: lifetime.on_idle,
+      onExpiry: lifetime.on_expiry,
+    },
   };
   expect(SandboxSpec.parse(spec)).toEqual(spec);
 });

@@ -12,46 +12,109 @@ const entry = (kind: ErrorKind, message: string, fix: string): ErrorEntry => ({ 
 
 /** The only registry of error codes. A code says what happened; its kind says what the caller may do. */
 export const ERRORS = {
-  "request.invalid": entry("invalid", "The request does not fit its schema.", "Correct the fields named in `details.issues`; see /openapi.json."),
+  "request.invalid": entry(
+    "invalid",
+    "The request does not fit its schema.",
+    "Correct the fields named in `details.issues`; see /openapi.json.",
+  ),
   "request.malformed_json": entry("invalid", "The body is not valid JSON.", "Send valid JSON with content-type application/json."),
-  "request.too_large": entry("invalid", "The request is larger than its limit.", "Send less; large content goes through the files API as a stream."),
+  "request.too_large": entry(
+    "invalid",
+    "The request is larger than its limit.",
+    "Send less; large content goes through the files API as a stream.",
+  ),
   "request.not_found": entry("not_found", "There is no such route.", "See /openapi.json for the routes."),
   "request.method_not_allowed": entry("invalid", "This route does not take this method.", "Use one of `details.allow`; see /openapi.json."),
-  "request.timeout": entry("timeout", "The request did not finish before its deadline.", "Try again; use the same Idempotency-Key for a mutation."),
-  "request.idempotency_mismatch": entry("conflict", "This Idempotency-Key was used with another request.", "Use a new key for a new request."),
-  "request.idempotency_in_progress": entry("conflict", "The first request with this Idempotency-Key is still under way.", "Repeat the same request after retry_after_ms."),
+  "request.timeout": entry(
+    "timeout",
+    "The request did not finish before its deadline.",
+    "Try again; use the same Idempotency-Key for a mutation.",
+  ),
+  "request.idempotency_mismatch": entry(
+    "conflict",
+    "This Idempotency-Key was used with another request.",
+    "Use a new key for a new request.",
+  ),
+  "request.idempotency_in_progress": entry(
+    "conflict",
+    "The first request with this Idempotency-Key is still under way.",
+    "Repeat the same request after retry_after_ms.",
+  ),
   "auth.missing": entry("unauthenticated", "No API key was given.", "Send `Authorization: Bearer <key>`; `banyan key create` makes one."),
   "auth.invalid": entry("unauthenticated", "The API key is unknown or revoked.", "Use a valid key; `banyan key create` makes one."),
-  "auth.link_invalid": entry("unauthenticated", "The signed link is wrong or has expired.", "Ask for a new one: POST /v1/sandboxes/{id}/ports/{port}/links."),
+  "auth.link_invalid": entry(
+    "unauthenticated",
+    "The signed link is wrong or has expired.",
+    "Ask for a new one: POST /v1/sandboxes/{id}/ports/{port}/links.",
+  ),
   "auth.not_admin": entry("forbidden", "This needs a key with the role `admin`.", "Use an admin's key."),
   "key.not_found": entry("not_found", "There is no such API key in this organisation.", "List them: GET /v1/keys."),
   "organisation.not_found": entry("not_found", "There is no such organisation.", "List them: GET /v1/organisations."),
   "organisation.exists": entry("conflict", "An organisation of this name exists.", "Choose another name, or use the one that exists."),
   "sandbox.not_found": entry("not_found", "There is no such sandbox.", "List yours: GET /v1/sandboxes."),
   "sandbox.not_running": entry("conflict", "The sandbox is not running.", "Start it: POST /v1/sandboxes/{id}/start."),
-  "sandbox.illegal_transition": entry("conflict", "This is not possible in the sandbox's present state.", "Look at its state: GET /v1/sandboxes/{id}."),
-  "sandbox.stale_epoch": entry("conflict", "The command was meant for an earlier run of this sandbox.", "Read the sandbox again and repeat the command."),
-  "sandbox.version_conflict": entry("conflict", "The sandbox was changed by another request at the same time.", "Read the sandbox again and repeat the command."),
+  "sandbox.illegal_transition": entry(
+    "conflict",
+    "This is not possible in the sandbox's present state.",
+    "Look at its state: GET /v1/sandboxes/{id}.",
+  ),
+  "sandbox.stale_epoch": entry(
+    "conflict",
+    "The command was meant for an earlier run of this sandbox.",
+    "Read the sandbox again and repeat the command.",
+  ),
+  "sandbox.version_conflict": entry(
+    "conflict",
+    "The sandbox was changed by another request at the same time.",
+    "Read the sandbox again and repeat the command.",
+  ),
   "sandbox.start_failed": entry("unavailable", "The sandbox could not be started.", "Try again; `details` says where it failed."),
-  "sandbox.quota_exceeded": entry("exhausted", "The organisation's quota is used up.", "Delete or stop sandboxes, or ask an admin for a larger quota."),
-  "node.none_available": entry("unavailable", "No node has room for this sandbox now.", "Try again after retry_after_ms, ask for less, or add a node."),
-  "node.none_fits": entry("invalid", "No node of this cluster is large enough for these limits.", "Ask for less cpu, memory or disk; GET /v1/nodes shows the capacities."),
-  "node.no_slot": entry("unavailable", "The warm pool is empty and no slot came free before the deadline.", "Try again after retry_after_ms."),
+  "sandbox.quota_exceeded": entry(
+    "exhausted",
+    "The organisation's quota is used up.",
+    "Delete or stop sandboxes, or ask an admin for a larger quota.",
+  ),
+  "node.none_available": entry(
+    "unavailable",
+    "No node has room for this sandbox now.",
+    "Try again after retry_after_ms, ask for less, or add a node.",
+  ),
+  "node.none_fits": entry(
+    "invalid",
+    "No node of this cluster is large enough for these limits.",
+    "Ask for less cpu, memory or disk; GET /v1/nodes shows the capacities.",
+  ),
+  "node.no_slot": entry(
+    "unavailable",
+    "The warm pool is empty and no slot came free before the deadline.",
+    "Try again after retry_after_ms.",
+  ),
   "node.unreachable": entry("unavailable", "The sandbox's node does not answer.", "Try again; the sandbox is kept on its node."),
-  "node.not_found": entry("not_found", "There is no such node.", "List them: GET /v1/nodes."),
   "image.not_found": entry("invalid", "There is no image of this name.", "Use `default`, or list the images: GET /v1/images."),
   "image.not_ready": entry("unavailable", "The image is still being made.", "Try again after retry_after_ms."),
   "image.build_failed": entry("internal", "The image could not be made.", "See `details` for the step and its output."),
-  "layer.unavailable": entry("unavailable", "A layer of the image could not be fetched to the node.", "Try again; the node's log names the layer."),
+  "layer.unavailable": entry(
+    "unavailable",
+    "A layer of the image could not be fetched to the node.",
+    "Try again; the node's log names the layer.",
+  ),
   "exec.not_found": entry("invalid", "There is no such command in the sandbox.", "Check the name and PATH, or install it first."),
   "exec.not_executable": entry("invalid", "The command exists but cannot be executed.", "Check its permissions and its interpreter line."),
   "exec.bad_cwd": entry("invalid", "The working directory does not exist or cannot be entered.", "Create it first, or give another cwd."),
   "exec.no_such_user": entry("invalid", "There is no such user in the sandbox.", "Give a user of the sandbox's /etc/passwd or uid:gid."),
-  "exec.resources": entry("exhausted", "The sandbox has no processes or memory left to run this.", "Kill processes in it, or create it with higher limits."),
+  "exec.resources": entry(
+    "exhausted",
+    "The sandbox has no processes or memory left to run this.",
+    "Kill processes in it, or create it with higher limits.",
+  ),
   "exec.too_many": entry("exhausted", "Too many operations run at once in this sandbox.", "Wait for some to end."),
   "process.not_found": entry("not_found", "There is no such background process.", "List them: GET /v1/sandboxes/{id}/processes."),
   "process.exists": entry("conflict", "A process of this id exists.", "Choose another id."),
-  "process.stdin_unavailable": entry("conflict", "The process takes no more input.", "Start it with `stdin: true`, and write before it is closed."),
+  "process.stdin_unavailable": entry(
+    "conflict",
+    "The process takes no more input.",
+    "Start it with `stdin: true`, and write before it is closed.",
+  ),
   "process.wait_timeout": entry("timeout", "The process is still running.", "Wait again."),
   "file.not_found": entry("not_found", "There is no such file or directory.", "List the parent directory."),
   "file.exists": entry("conflict", "The path exists already.", "Remove it first, or allow overwriting."),
@@ -64,12 +127,20 @@ export const ERRORS = {
   "file.too_large": entry("invalid", "The file is larger than this call handles.", "Use a streamed read or write."),
   "file.bad_pattern": entry("invalid", "The pattern is not a valid regular expression.", "Use POSIX extended syntax, or `fixed=true`."),
   "file.failed": entry("invalid", "The file operation failed.", "See `details.errno`."),
-  "port.refused": entry("unavailable", "Nothing listens on this port inside the sandbox.", "Start the server first, on 127.0.0.1 or 0.0.0.0."),
-  "sandbox.protocol": entry("unavailable", "The sandbox's init broke the protocol or went away.", "Try again; if it persists, stop and start the sandbox."),
+  "port.refused": entry(
+    "unavailable",
+    "Nothing listens on this port inside the sandbox.",
+    "Start the server first, on 127.0.0.1 or 0.0.0.0.",
+  ),
+  "sandbox.protocol": entry(
+    "unavailable",
+    "The sandbox's init broke the protocol or went away.",
+    "Try again; if it persists, stop and start the sandbox.",
+  ),
   "database.unavailable": entry("unavailable", "The database does not answer.", "Try again after retry_after_ms."),
   "bus.unavailable": entry("unavailable", "The service that handles this does not answer.", "Try again after retry_after_ms."),
   "bus.timeout": entry("timeout", "The service that handles this did not answer in time.", "Try again with the same Idempotency-Key."),
-  "internal": entry("internal", "Something went wrong inside Banyan.", "Try again; if it persists, report the `request_id`."),
+  internal: entry("internal", "Something went wrong inside Banyan.", "Try again; if it persists, report the `request_id`."),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -102,7 +173,8 @@ export interface WireError {
 }
 
 export function toWireError(thrown: unknown): WireError {
-  if (thrown instanceof AppError && isErrorCode(thrown.code)) return { code: thrown.code, message: thrown.message, details: thrown.details };
+  if (thrown instanceof AppError && isErrorCode(thrown.code))
+    return { code: thrown.code, message: thrown.message, details: thrown.details };
   return { code: "internal", message: ERRORS.internal.message, details: {} };
 }
 

@@ -1,4 +1,5 @@
 export * from "./access.ts";
+export * as api from "./api/index.ts";
 export * from "./errors.ts";
 export * from "./image.ts";
 export * from "./limits.ts";
@@ -6,4 +7,3 @@ export * from "./node.ts";
 export * from "./sandbox.ts";
 export * from "./scheduler.ts";
 export * from "./verbs.ts";
-export * as api from "./api/index.ts";

@@ -84,7 +84,13 @@ export const NodeDelete = nodeRpc("sandbox.delete", {
   errors: ["sandbox.stale_epoch"],
 });
 
-export const NodeSandbox = z.object({ sandboxId: SandboxId, orgId: OrgId, epoch: z.int(), state: z.enum(["running", "stopped"]), lastActiveAt: z.int() });
+export const NodeSandbox = z.object({
+  sandboxId: SandboxId,
+  orgId: OrgId,
+  epoch: z.int(),
+  state: z.enum(["running", "stopped"]),
+  lastActiveAt: z.int(),
+});
 export const NodeListSandboxes = nodeRpc("sandbox.list", {
   input: z.object({ cursor: SandboxId.nullable() }),
   output: z.object({ sandboxes: z.array(NodeSandbox).max(NODE_PAGE_MAX), nextCursor: SandboxId.nullable() }),
@@ -93,4 +99,8 @@ export const NodeListSandboxes = nodeRpc("sandbox.list", {
 });
 
 /** The slot of a running sandbox ended by itself: its PID 1 died or Docker lost it. The disk is kept. */
-export const SandboxDied = event("sandbox", "died", z.object({ sandboxId: SandboxId, nodeId: NodeId, epoch: z.int(), reason: z.string(), at: z.int() }));
+export const SandboxDied = event(
+  "sandbox",
+  "died",
+  z.object({ sandboxId: SandboxId, nodeId: NodeId, epoch: z.int(), reason: z.string(), at: z.int() }),
+);

@@ -14,25 +14,45 @@ export const sandboxMachine = machine({
 });
 export const SANDBOX_STATES = ["starting", "running", "stopping", "stopped", "failed", "deleting", "deleted"] as const;
 export type SandboxState = (typeof SANDBOX_STATES)[number];
-export type SandboxEvent = "started" | "failed" | "gave_up" | "delete" | "stop" | "died" | "lost" | "stopped" | "start" | "recovered" | "deleted";
+export type SandboxEvent =
+  | "started"
+  | "failed"
+  | "gave_up"
+  | "delete"
+  | "stop"
+  | "died"
+  | "lost"
+  | "stopped"
+  | "start"
+  | "recovered"
+  | "deleted";
 
 export const SandboxId = z.string().regex(idPattern("sbx"), "not a sandbox id");
 export const OrgId = z.string().regex(idPattern("org"), "not an organisation id");
 export const NodeId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "a node id holds letters, digits, - and _");
 
 const NO_CONTROL = /^[^\p{Cc}]*$/u;
-export const Name = z.string().regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, "lower-case letters, digits and inner hyphens").max(LIMITS.nameLength);
+export const Name = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, "lower-case letters, digits and inner hyphens")
+  .max(LIMITS.nameLength);
 
 export const Labels = z
   .record(
-    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/, "letters, digits, . _ / -").max(LIMITS.labelKeyLength),
+    z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/, "letters, digits, . _ / -")
+      .max(LIMITS.labelKeyLength),
     z.string().max(LIMITS.labelValueLength).regex(NO_CONTROL, "no control characters"),
   )
   .refine((labels) => Object.keys(labels).length <= LIMITS.labelsPerSandbox, `at most ${LIMITS.labelsPerSandbox} labels`);
 
 export const Env = z
   .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "letters, digits and _, not starting with a digit").max(LIMITS.envKeyLength),
+    z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "letters, digits and _, not starting with a digit")
+      .max(LIMITS.envKeyLength),
     z
       .string()
       .refine((value) => !value.includes("\0"), "no NUL")
@@ -52,7 +72,9 @@ export const SandboxPath = z
   .refine((path) => !path.includes("\0"), "no NUL")
   .refine((path) => Buffer.byteLength(path) <= LIMITS.pathBytes, `at most ${LIMITS.pathBytes} bytes`);
 
-export const UserSpec = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$/, "a name or uid, with an optional :group or :gid");
+export const UserSpec = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$/, "a name or uid, with an optional :group or :gid");
 
 export const Resources = z.strictObject({
   cpu: z.number().min(LIMITS.cpuMin).max(LIMITS.cpuMax),
@@ -99,7 +121,8 @@ export const SandboxSpec = z.strictObject({
 export type SandboxSpec = z.infer<typeof SandboxSpec>;
 
 /** What it calls itself inside. An underscore is not legal in a host name, so its id stands there with a hyphen. */
-export const hostnameOf = (id: string, spec: Pick<SandboxSpec, "hostname" | "name">): string => spec.hostname ?? spec.name ?? id.replace("_", "-");
+export const hostnameOf = (id: string, spec: Pick<SandboxSpec, "hostname" | "name">): string =>
+  spec.hostname ?? spec.name ?? id.replace("_", "-");
 
 /** A sandbox as its owner knows it. Times are Unix milliseconds. */
 export const SandboxRecord = z.object({

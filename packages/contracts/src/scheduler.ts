@@ -1,7 +1,19 @@
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";
 import { NodeView } from "./node.ts";
-import { Labels, Lifetime, NodeId, OrgId, SANDBOX_STATES, SandboxId, SandboxRecord, SandboxRoute, SandboxSpec, StartPath, StartTiming } from "./sandbox.ts";
+import {
+  Labels,
+  Lifetime,
+  NodeId,
+  OrgId,
+  SANDBOX_STATES,
+  SandboxId,
+  SandboxRecord,
+  SandboxRoute,
+  SandboxSpec,
+  StartPath,
+  StartTiming,
+} from "./sandbox.ts";
 import { event, rpc } from "./verbs.ts";
 
 /** What an organisation may hold at once. Stopped sandboxes count as sandboxes but hold neither cpu nor memory. */

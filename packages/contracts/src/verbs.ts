@@ -22,6 +22,8 @@ export interface Rpc<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.Zo
   kind: "rpc";
   owner: Owner;
   subject: string;
+  /** Servers of one queue share its requests; null: whoever serves the subject is the only one. */
+  queue: string | null;
 }
 
 export interface NodeRpc<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> extends RpcShape<I, O> {
@@ -52,7 +54,7 @@ export interface Event<I extends z.ZodType = z.ZodType> extends Common<I> {
 }
 
 export function rpc<I extends z.ZodType, O extends z.ZodType>(owner: Owner, verb: string, shape: RpcShape<I, O>): Rpc<I, O> {
-  return { kind: "rpc", owner, subject: `rpc.${owner}.${verb}`, ...shape };
+  return { kind: "rpc", owner, subject: `rpc.${owner}.${verb}`, queue: owner, ...shape };
 }
 
 /** A verb that every node serves for itself: `rpc.node.<nodeId>.<verb>`. */
@@ -61,7 +63,7 @@ export function nodeRpc<I extends z.ZodType, O extends z.ZodType>(verb: string, 
     kind: "node-rpc",
     verb,
     ...shape,
-    on: (nodeId) => ({ kind: "rpc", owner: "scheduler", subject: `rpc.node.${nodeId}.${verb}`, ...shape }),
+    on: (nodeId) => ({ kind: "rpc", owner: "scheduler", subject: `rpc.node.${nodeId}.${verb}`, queue: null, ...shape }),
   };
 }
 
@@ -77,9 +79,20 @@ export function event<I extends z.ZodType>(noun: string, past: string, input: I)
   return { kind: "event", noun, past, input, pattern: `evt.${noun}.*.${past}`, subjectOf: (id) => `evt.${noun}.${id}.${past}` };
 }
 
+/** Whole families of subjects, for permissions. */
+export const SUBJECTS = {
+  rpcOf: (owner: Owner) => `rpc.${owner}.>`,
+  rpcOfNode: (nodeId: string) => `rpc.node.${nodeId}.>`,
+  rpcOfAllNodes: "rpc.node.>",
+  jobsOf: (owner: Owner) => `job.${owner}.>`,
+  allJobs: "job.>",
+  eventsOf: (noun: string) => `evt.${noun}.>`,
+  allEvents: "evt.>",
+} as const;
+
 /** The two JetStream streams. */
-export const JOBS_STREAM = { name: "JOBS", subjects: ["job.>"] } as const;
-export const EVENTS_STREAM = { name: "EVENTS", subjects: ["evt.>"] } as const;
+export const JOBS_STREAM = { name: "JOBS", subjects: [SUBJECTS.allJobs] } as const;
+export const EVENTS_STREAM = { name: "EVENTS", subjects: [SUBJECTS.allEvents] } as const;
 
 export type InputOf<V extends { input: z.ZodType }> = z.infer<V["input"]>;
 export type OutputOf<V extends { output: z.ZodType }> = z.infer<V["output"]>;

@@ -35,6 +35,12 @@ export const Usage = z.object({ organisation: Organisation, usage: QuotaBody });
 export type Usage = z.infer<typeof Usage>;
 
 /** `POST /v1/sandboxes/{id}/ports/{port}/links` */
-export const CreateLinkBody = z.strictObject({ ttl_s: z.int().min(1).max(7 * 24 * 3600).default(3600) });
+export const CreateLinkBody = z.strictObject({
+  ttl_s: z
+    .int()
+    .min(1)
+    .max(7 * 24 * 3600)
+    .default(3600),
+});
 export const Link = z.object({ url: z.url(), host_url: z.url(), token: z.string(), expires_at: z.iso.datetime() });
 export type Link = z.infer<typeof Link>;

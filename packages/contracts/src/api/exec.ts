@@ -7,8 +7,15 @@ const Argv = z
   .array(z.string().refine(noNul, "no NUL"))
   .min(1)
   .max(LIMITS.argvItems)
-  .refine((argv) => argv.reduce((sum, item) => sum + Buffer.byteLength(item), 0) <= LIMITS.argvBytes, `at most ${LIMITS.argvBytes} bytes in all`);
-const Shell = z.string().min(1).refine(noNul, "no NUL").refine((text) => Buffer.byteLength(text) <= LIMITS.argvBytes, `at most ${LIMITS.argvBytes} bytes`);
+  .refine(
+    (argv) => argv.reduce((sum, item) => sum + Buffer.byteLength(item), 0) <= LIMITS.argvBytes,
+    `at most ${LIMITS.argvBytes} bytes in all`,
+  );
+const Shell = z
+  .string()
+  .min(1)
+  .refine(noNul, "no NUL")
+  .refine((text) => Buffer.byteLength(text) <= LIMITS.argvBytes, `at most ${LIMITS.argvBytes} bytes`);
 
 const command = {
   argv: Argv.optional().describe("The program and its arguments, run as they are."),
@@ -16,7 +23,12 @@ const command = {
   env: Env.default({}).describe("Added to the sandbox's own."),
   cwd: SandboxPath.optional().describe("Default: the sandbox's workdir."),
   user: UserSpec.optional().describe("Default: the sandbox's user."),
-  timeout_ms: z.int().min(1).max(LIMITS.execTimeoutMsMax).optional().describe("After this the whole process tree is killed. Default: 5 minutes; background: none."),
+  timeout_ms: z
+    .int()
+    .min(1)
+    .max(LIMITS.execTimeoutMsMax)
+    .optional()
+    .describe("After this the whole process tree is killed. Default: 5 minutes; background: none."),
 };
 const exactlyOne = (body: { argv?: unknown; shell?: unknown }) => (body.argv === undefined) !== (body.shell === undefined);
 const EXACTLY_ONE = "give exactly one of `argv` and `shell`";
@@ -27,7 +39,12 @@ export const ExecBody = z
     ...command,
     stdin: z.string().optional().describe("Text for standard input; closed after it."),
     stdin_base64: z.base64().optional().describe("The same for bytes."),
-    output_max_bytes: z.int().min(0).max(LIMITS.execOutputBytesMax).default(LIMITS.execOutputBytesDefault).describe("Of each of stdout and stderr."),
+    output_max_bytes: z
+      .int()
+      .min(0)
+      .max(LIMITS.execOutputBytesMax)
+      .default(LIMITS.execOutputBytesDefault)
+      .describe("Of each of stdout and stderr."),
   })
   .refine(exactlyOne, EXACTLY_ONE)
   .refine((body) => body.stdin === undefined || body.stdin_base64 === undefined, "give at most one of `stdin` and `stdin_base64`");
@@ -60,7 +77,11 @@ export const ExecChunk = z.union([z.object({ text: z.string() }), z.object({ bas
 export const SpawnBody = z
   .strictObject({
     ...command,
-    id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, - and _").optional().describe("Default: made up."),
+    id: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, - and _")
+      .optional()
+      .describe("Default: made up."),
     stdin: z.boolean().default(false).describe("Whether input will be written later."),
   })
   .refine(exactlyOne, EXACTLY_ONE);

@@ -23,17 +23,32 @@ export type FileInfo = z.infer<typeof FileInfo>;
 /** `GET …/content?path=`: the bytes; honours `Range: bytes=a-b`. */
 export const ReadQuery = z.strictObject(at);
 /** `PUT …/content?path=`: the body becomes the file's content, whole or not at all (append excepted). */
-export const WriteQuery = z.strictObject({ ...at, mode: Mode.default("0644"), append: flag, exclusive: flag, parents: z.enum(["true", "false"]).default("true") });
+export const WriteQuery = z.strictObject({
+  ...at,
+  mode: Mode.default("0644"),
+  append: flag,
+  exclusive: flag,
+  parents: z.enum(["true", "false"]).default("true"),
+});
 export const WriteResult = z.object({ path: z.string(), bytes_written: z.int() });
 /** `GET …/stat?path=` */
 export const StatQuery = z.strictObject({ ...at, follow: z.enum(["true", "false"]).default("true") });
 /** `GET …/list?path=` */
-export const ListQuery = z.strictObject({ ...at, offset: z.coerce.number().int().min(0).default(0), limit: z.coerce.number().int().min(1).max(5_000).default(1_000) });
+export const ListQuery = z.strictObject({
+  ...at,
+  offset: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(5_000).default(1_000),
+});
 export const ListResult = z.object({ entries: z.array(FileInfo), total: z.int(), next_offset: z.int().nullable() });
 /** `POST …/mkdir` */
 export const MkdirBody = z.strictObject({ ...at, mode: Mode.default("0755"), parents: z.boolean().default(true) });
 /** `POST …/move` */
-export const MoveBody = z.strictObject({ from: SandboxPath, to: SandboxPath, overwrite: z.boolean().default(false), user: UserSpec.optional() });
+export const MoveBody = z.strictObject({
+  from: SandboxPath,
+  to: SandboxPath,
+  overwrite: z.boolean().default(false),
+  user: UserSpec.optional(),
+});
 /** `POST …/remove` */
 export const RemoveBody = z.strictObject({ ...at, recursive: z.boolean().default(false) });
 export const RemoveResult = z.object({ removed: z.int() });
@@ -67,7 +82,12 @@ export const GrepResult = z.object({
   truncated: z.boolean(),
 });
 /** `POST …/replace`: literal text, each file written whole or not at all. */
-export const ReplaceBody = z.strictObject({ paths: z.array(SandboxPath).min(1).max(1_000), find: z.string().min(1), replace: z.string(), user: UserSpec.optional() });
+export const ReplaceBody = z.strictObject({
+  paths: z.array(SandboxPath).min(1).max(1_000),
+  find: z.string().min(1),
+  replace: z.string(),
+  user: UserSpec.optional(),
+});
 export const ReplaceResult = z.object({ files: z.array(z.object({ path: z.string(), replacements: z.int() })), replacements: z.int() });
 /** `GET …/tar?path=`: the tree as tar. `PUT …/tar?path=`: a tar (or tar.gz by content-encoding: gzip) is unpacked there. */
 export const TarQuery = z.strictObject({ ...at, parents: z.enum(["true", "false"]).default("true") });

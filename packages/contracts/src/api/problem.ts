@@ -1,6 +1,6 @@
-import { KINDS, type AppError } from "@banyan/kernel";
+import { type AppError, KINDS } from "@banyan/kernel";
 import { z } from "zod";
-import { type ErrorCode, ERRORS, isErrorCode } from "../errors.ts";
+import { ERRORS, type ErrorCode, isErrorCode } from "../errors.ts";
 
 /** RFC 9457, with what an agent needs to act: a stable code, whether to try again and when, and the next call that would help. */
 export const Problem = z.object({

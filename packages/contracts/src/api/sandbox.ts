@@ -11,7 +11,10 @@ export const LimitsInput = z.strictObject({
 });
 
 export const NetworkInput = z.strictObject({
-  egress: z.enum(["open", "closed", "allow"]).default("open").describe("open: the internet, never private ranges; closed: nothing; allow: only `allow`."),
+  egress: z
+    .enum(["open", "closed", "allow"])
+    .default("open")
+    .describe("open: the internet, never private ranges; closed: nothing; allow: only `allow`."),
   allow: z.array(Cidr).max(LIMITS.egressRules).default([]).describe("IPv4 addresses or ranges, with egress `allow`."),
 });
 
@@ -28,7 +31,12 @@ export const CreateSandboxBody = z.strictObject({
   name: Name.nullable().default(null),
   env: Env.default({}),
   labels: Labels.default({}),
-  limits: LimitsInput.default({ cpu: DEFAULT_RESOURCES.cpu, memory_mb: DEFAULT_RESOURCES.memoryMb, pids: DEFAULT_RESOURCES.pids, disk_mb: DEFAULT_RESOURCES.diskMb }),
+  limits: LimitsInput.default({
+    cpu: DEFAULT_RESOURCES.cpu,
+    memory_mb: DEFAULT_RESOURCES.memoryMb,
+    pids: DEFAULT_RESOURCES.pids,
+    disk_mb: DEFAULT_RESOURCES.diskMb,
+  }),
   hostname: Name.nullable().default(null),
   workdir: SandboxPath.nullable().default(null),
   user: UserSpec.nullable().default(null),
@@ -50,7 +58,12 @@ export const UpdateSandboxBody = z.strictObject({
     .optional()
     .describe("Merged into the labels there are; null removes one."),
   lifetime: z
-    .strictObject({ idle_timeout_s: seconds, max_lifetime_s: seconds, on_idle: z.enum(["stop", "delete"]), on_expiry: z.enum(["stop", "delete"]) })
+    .strictObject({
+      idle_timeout_s: seconds,
+      max_lifetime_s: seconds,
+      on_idle: z.enum(["stop", "delete"]),
+      on_expiry: z.enum(["stop", "delete"]),
+    })
     .partial()
     .optional(),
 });

@@ -19,6 +19,7 @@ it.each<[Area, NativeError, string]>([
   ["file", new NativeError("errno", "x", { errno: errno.EXDEV }), "file.failed"],
   ["content", new NativeError("bad_request", "x", { errno: errno.EINVAL }), "file.not_regular"],
   ["content", new NativeError("errno", "x", { errno: errno.EDQUOT }), "file.no_space"],
+  ["file", new NativeError("errno", "x", { errno: errno.EFBIG }), "file.too_large"],
   ["search", new NativeError("bad_request", "regex", { errno: errno.EINVAL }), "file.bad_pattern"],
   ["port", new NativeError("errno", "x", { errno: errno.ECONNREFUSED }), "port.refused"],
   ["port", new NativeError("too_many", "x", { errno: errno.EAGAIN }), "exec.too_many"],
