@@ -43,13 +43,13 @@ const textOf = (events: StreamEvent[], name: string) =>
     .join("");
 
 it("sends output as it comes, and the end", async () => {
-  const startedMs = performance.now();
   const arrivals: [string, number][] = [];
   for await (const { event } of eventsOf(await stream({ shell: "echo first; sleep 0.5; echo second >&2; exit 4" }))) {
-    arrivals.push([event, performance.now() - startedMs]);
+    arrivals.push([event, performance.now()]);
   }
   expect(arrivals.map(([event]) => event)).toEqual(["stdout", "stderr", "exit"]);
-  expect(arrivals[0]?.[1]).toBeLessThan(400);
+  const [first, second] = arrivals;
+  expect((second?.[1] ?? 0) - (first?.[1] ?? 0)).toBeGreaterThan(200);
 });
 
 it("answers the head at once, before the command says anything", async () => {

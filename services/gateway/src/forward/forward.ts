@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { api, fault, type SandboxRoute } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
-import { context, propagation } from "@opentelemetry/api";
+import { traceHeaders } from "@banyan/telemetry";
 import type { Authenticator, RouteMemory } from "../ports.ts";
 import type { RawHeaders } from "./headers.ts";
 import type { NodePools } from "./nodes.ts";
@@ -10,6 +10,8 @@ import { type NodeRequest, type Sent, send } from "./send.ts";
 
 /** A body up to this size is held, so that it can be sent again after a stale route; a larger one is streamed and never held. */
 const REPLAY_BYTES_MAX = 64 * 1024;
+/** As small as that, it is here soon or its sender is not honest. */
+const REPLAY_DEADLINE_MS = 30_000;
 /** The route remembered, and the one asked for after it proved stale. */
 const ATTEMPTS_MAX = 2;
 
@@ -79,9 +81,7 @@ export function internalHeaders(deps: ForwardDeps, route: SandboxRoute, requestI
     names.requestId,
     requestId,
   ];
-  const trace: Record<string, string> = {};
-  propagation.inject(context.active(), trace);
-  for (const [name, value] of Object.entries(trace)) headers.push(name, value);
+  for (const [name, value] of Object.entries(traceHeaders())) headers.push(name, value);
   return headers;
 }
 
@@ -117,10 +117,13 @@ async function takeBody(incoming: IncomingMessage): Promise<Buffer | IncomingMes
   if (length === undefined || length === "0") return null;
   if (Number(length) > REPLAY_BYTES_MAX) return incoming;
   const chunks: Buffer[] = [];
+  const late = setTimeout(() => incoming.destroy(), REPLAY_DEADLINE_MS);
   try {
     for await (const chunk of incoming) chunks.push(chunk);
   } catch (cause) {
     throw fault("request.invalid", {}, { message: "The body ended before its content-length.", cause });
+  } finally {
+    clearTimeout(late);
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }

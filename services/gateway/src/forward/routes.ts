@@ -40,7 +40,14 @@ export function forwardRoutes(deps: ForwardDeps): Hono<ForwardEnv> {
     if (place.segment === "ports") {
       const port = portPlaceOf(place);
       if (!port) throw fault("request.invalid", { issues: [{ path: "port", message: "a port is a number from 1 to 65535" }] });
-      return forwardPort(deps, { place: port, orgId: c.get("caller").orgId, byLink: false, incoming, outgoing, requestId: c.get("requestId") });
+      return forwardPort(deps, {
+        place: port,
+        orgId: c.get("caller").orgId,
+        byLink: false,
+        incoming,
+        outgoing,
+        requestId: c.get("requestId"),
+      });
     }
     const status = await forward(deps, {
       incoming,
@@ -84,6 +91,7 @@ async function readLinkBody(c: Context<ForwardEnv>): Promise<z.infer<typeof api.
     throw fault("request.malformed_json", {}, { cause });
   }
   const parsed = api.CreateLinkBody.safeParse(body);
-  if (!parsed.success) throw fault("request.invalid", { issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join("."), message })) });
+  if (!parsed.success)
+    throw fault("request.invalid", { issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join("."), message })) });
   return parsed.data;
 }

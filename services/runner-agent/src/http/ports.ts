@@ -1,4 +1,4 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { type ClientRequest, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fault } from "@banyan/contracts";
@@ -20,8 +20,7 @@ export async function portRequest(operation: Operation): Promise<void> {
   signal.addEventListener("abort", close, { once: true });
   try {
     const answer = await ask(socket, operation, port);
-    response.writeHead(answer.statusCode ?? 502, passable(answer.rawHeaders));
-    response.flushHeaders();
+    answerHead(response, answer, port);
     await pipeline(answer, response);
   } finally {
     signal.removeEventListener("abort", close);
@@ -31,10 +30,22 @@ export async function portRequest(operation: Operation): Promise<void> {
   }
 }
 
+/** What a server inside says of itself may be no legal head at all. */
+function answerHead(response: ServerResponse, answer: IncomingMessage, port: number): void {
+  try {
+    response.writeHead(answer.statusCode ?? 0, passable(answer.rawHeaders));
+  } catch (cause) {
+    throw noAnswer(port, cause);
+  }
+  response.flushHeaders();
+}
+
 /** Resolves with the head of the answer; the body goes in beside it, because an answer may come before the last of it. */
 function ask(socket: Duplex, { request, rest, query }: Operation, port: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const headers = applicationHeaders(request.rawHeaders, port);
+    // Said again for this connection: without it a body of unknown length would not be told from the next request.
+    if (request.headers["transfer-encoding"] !== undefined) headers.push("transfer-encoding", "chunked");
     const inner = httpRequest({ createConnection: () => socket, method: request.method, path: `${rest}${query}`, headers, setHost: false });
     wake(inner);
     inner.on("response", resolve);
@@ -59,7 +70,7 @@ export function dial(sandbox: RunningSandbox, port: number): Promise<Duplex> {
 }
 
 export function noAnswer(port: number, cause: unknown) {
-  return fault("port.refused", { port }, { message: "The server on this port closed the connection before it answered.", cause });
+  return fault("port.refused", { port }, { message: "The server on this port gave no proper answer.", cause });
 }
 
 /** The host is the one the application listens on: development servers refuse names they do not know. */
@@ -70,10 +81,17 @@ export function applicationHeaders(raw: readonly string[], port: number): string
 /** What the sandbox says in our own headers is not passed on, nor what belongs to one connection. */
 export function passable(raw: readonly string[], ...without: string[]): string[] {
   const headers: string[] = [];
+  const named = namedByConnection(raw);
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i]?.toLowerCase() ?? "";
+    if (named.has(name)) continue;
     if (HOP_BY_HOP.has(name) || name.startsWith(INTERNAL_PREFIX) || without.includes(name)) continue;
     headers.push(raw[i] ?? "", raw[i + 1] ?? "");
   }
   return headers;
+}
+
+function namedByConnection(raw: readonly string[]): Set<string> {
+  const named = raw.flatMap((name, i) => (i % 2 === 0 && name.toLowerCase() === "connection" ? (raw[i + 1] ?? "").split(",") : []));
+  return new Set(named.map((option) => option.trim().toLowerCase()));
 }

@@ -17,8 +17,10 @@ export function sendNothing(response: ServerResponse): void {
 
 /** A failure before the answer began becomes a problem document; after that, only an answer broken off can still tell. */
 export function sendProblem(response: ServerResponse, thrown: unknown, requestId: string, logger: Logger): void {
+  // Nobody is there to be told; that the caller left is what ended the operation.
+  if (response.destroyed) return void logger.debug({ err: thrown, requestId }, "the caller left");
   const error = toAppError(thrown, requestId, logger);
-  if (response.headersSent || response.destroyed) return void response.destroy();
+  if (response.headersSent) return void response.destroy();
   const problem = api.toProblem(error, requestId);
   sendJson(response, problem.status, problem, problemHeaders(problem));
 }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { fault } from "@banyan/contracts";
 import { type Clock, idPattern, type Logger } from "@banyan/kernel";
+import { withSpanFrom } from "@banyan/telemetry";
 import type { SandboxDirectory } from "../ports.ts";
 import { authoriser, type Claims, requestIdOf } from "./authorise.ts";
 import type { Operation } from "./operation.ts";
@@ -89,7 +90,12 @@ export function createDataPlane(deps: DataPlaneDeps): DataPlane {
     };
     const release = sandbox.use();
     try {
-      await handler(operation);
+      await withSpanFrom(
+        request.headers,
+        `node ${request.method} ${target.path.split("/", 1)[0]}`,
+        { "banyan.sandbox": target.sandboxId },
+        () => handler(operation),
+      );
     } finally {
       release();
     }
