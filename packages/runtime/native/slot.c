@@ -127,6 +127,10 @@ static int move_to(int mount, int directory, const char *path) {
   return (int)syscall(SYS_move_mount, mount, "", directory, path, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
+// The old root lies unseen below the new one: nothing leads there from inside. Taking it away waits for every other user of the kernel's
+// mount table, and for the sync of the filesystem below it.
+static void leave_old_root(void) { umount2(".", MNT_DETACH); }
+
 // Whoever lets go of an overlay last waits while the filesystem below it is synced. With this reference that is the exit of this process,
 // after its reply.
 static void hold(const char *path) { (void)!open(path, O_PATH | O_CLOEXEC); }
@@ -145,9 +149,8 @@ static void change_root(struct task *task, int tree) {
     if (mounts[moved] < 0 || move_to(mounts[moved], tree, carried[moved]) < 0) goto undo;
   }
   step = "pivot_root";
-  hold("/");
   if (fchdir(tree) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
-    umount2(".", MNT_DETACH);
+    after_reply = leave_old_root;
     return;
   }
 undo:
