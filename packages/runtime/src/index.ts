@@ -13,3 +13,4 @@ export * from "./slots/docker-engine.ts";
 export * from "./slots/docker-maker.ts";
 export * from "./slots/fake-maker.ts";
 export * from "./slots/slot.ts";
+export * from "./slots/slot-image.ts";

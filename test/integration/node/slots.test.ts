@@ -1,7 +1,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { systemClock } from "@banyan/kernel";
 import { NODE_DEFAULTS } from "@banyan/runner-agent";
-import { buildNative, DockerSlotMaker, NodeNetwork, openDocker, slotMakerConformance } from "@banyan/runtime";
+import {
+  buildNative,
+  DockerSlotMaker,
+  NodeNetwork,
+  openDocker,
+  SLOT_IMAGE_REPOSITORY,
+  slotImage,
+  slotMakerConformance,
+} from "@banyan/runtime";
 import { afterAll, beforeAll, it } from "vitest";
 
 const nodeId = `slots-${process.pid}`;
@@ -26,3 +34,10 @@ const harness = {
 };
 
 for (const { name, run } of slotMakerConformance(harness)) it(`makes Docker slots: ${name}`, run);
+
+it("makes its image again when somebody removed it", async () => {
+  const maker = await harness.maker();
+  await maker.prepare();
+  await docker.getImage(`${SLOT_IMAGE_REPOSITORY}:${slotImage(initPath).tag}`).remove({ force: true });
+  await maker.destroy(await maker.make());
+});

@@ -73,7 +73,7 @@ export class DockerSlotMaker implements SlotMaker {
   }
 
   async make(): Promise<Slot> {
-    const { docker, network, nodeId, slotsDirectory } = this.#options;
+    const { network, nodeId, slotsDirectory } = this.#options;
     const id = newId("slot");
     const address = network.addresses.take();
     const directory = join(slotsDirectory, id);
@@ -82,7 +82,7 @@ export class DockerSlotMaker implements SlotMaker {
     this.#startMoving(id);
     try {
       mkdirSync(directory, { mode: 0o700 });
-      const container = await docker.createContainer(slotContainer({ id, nodeId, address, directory, image: this.#image }));
+      const container = await this.#create(slotContainer({ id, nodeId, address, directory, image: this.#image }));
       handle = container.id;
       await container.start();
       const { State } = await container.inspect();
@@ -131,6 +131,18 @@ export class DockerSlotMaker implements SlotMaker {
 
   onDeath(report: (slotId: string) => void): () => void {
     return this.#deaths.subscribe(report);
+  }
+
+  /** Somebody may have removed the image since: then it is made again. */
+  async #create(options: Docker.ContainerCreateOptions): Promise<Docker.Container> {
+    const { docker } = this.#options;
+    try {
+      return await docker.createContainer(options);
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error;
+      await this.prepare();
+      return docker.createContainer(options);
+    }
   }
 
   /** Dead is only what the engine says is dead: an engine that does not answer must not cost a sandbox its life. */
