@@ -115,17 +115,24 @@ async function takeBody(incoming: IncomingMessage): Promise<Buffer | IncomingMes
   const length = incoming.headers["content-length"];
   if (incoming.headers["transfer-encoding"] !== undefined) return incoming;
   if (length === undefined || length === "0") return null;
-  if (Number(length) > REPLAY_BYTES_MAX) return incoming;
-  const chunks: Buffer[] = [];
-  const late = setTimeout(() => incoming.destroy(), REPLAY_DEADLINE_MS);
-  try {
-    for await (const chunk of incoming) chunks.push(chunk);
-  } catch (cause) {
-    throw fault("request.invalid", {}, { message: "The body ended before its content-length.", cause });
-  } finally {
-    clearTimeout(late);
-  }
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+  return Number(length) > REPLAY_BYTES_MAX ? incoming : hold(incoming);
+}
+
+/** Node's parser has checked that the body is as long as it says. */
+function hold(incoming: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => incoming.destroy(), REPLAY_DEADLINE_MS);
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      clearTimeout(late);
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+    });
+    incoming.on("error", (cause) => {
+      clearTimeout(late);
+      reject(fault("request.invalid", {}, { message: "The body ended before its content-length.", cause }));
+    });
+  });
 }
 
 /** Tells the server adapter that the answer has gone out on the socket; the status is for logs and metrics. */

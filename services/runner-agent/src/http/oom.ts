@@ -6,8 +6,8 @@ import type { RunningSandbox } from "../ports.ts";
 const SHELL_SIGKILL_CODE = 128 + 9;
 
 /**
- * Counts from now on. The look at the start overlaps with the command's own; the second is taken only where SIGKILL ended it,
- * which is the only way the kernel ends a process for memory.
+ * Counts from now on. The first look waits until the command is on its way to init, and so overlaps with its start; the second is
+ * taken only where SIGKILL ended it, which is the only way the kernel ends a process for memory.
  */
 export function watchOom(sandbox: RunningSandbox, logger: Logger): (exit: ExitStatus) => Promise<boolean> {
   const count = () =>
@@ -15,7 +15,7 @@ export function watchOom(sandbox: RunningSandbox, logger: Logger): (exit: ExitSt
       logger.warn({ sandboxId: sandbox.sandboxId, reason: messageOf(thrown) }, "the count of memory kills cannot be read");
       return null;
     });
-  const before = count();
+  const before = new Promise((resolve) => setImmediate(resolve)).then(count);
   return async (exit) => {
     if (exit.signal !== "SIGKILL" && exit.code !== SHELL_SIGKILL_CODE) return false;
     const [first, second] = [await before, await count()];
