@@ -1,4 +1,4 @@
-import { isFault } from "@banyan/contracts";
+import { fault, isFault } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
 import { expect, it } from "vitest";
 import { hashKey } from "../domain/api-key.ts";
@@ -13,10 +13,12 @@ function keys(rows: Record<string, Caller>) {
   const clock: Clock = { now: () => nowMs, monotonicMs: () => nowMs, sleep: async () => {} };
   const table = new Map(Object.entries(rows).map(([secret, caller]) => [hashKey(secret), caller]));
   const asked: string[] = [];
+  const database = { isAway: false };
   const ring = createKeyRing({
     clock,
     find: async (hash) => {
       asked.push(hash);
+      if (database.isAway) throw fault("database.unavailable");
       return table.get(hash) ?? null;
     },
   });
@@ -24,7 +26,7 @@ function keys(rows: Record<string, Caller>) {
   const pass = (ms: number) => {
     nowMs += ms;
   };
-  return { ring, table, asked, authenticate, pass };
+  return { ring, table, asked, authenticate, pass, database };
 }
 
 it("asks once for many requests at once, and not again for five seconds", async () => {
@@ -45,6 +47,20 @@ it("does not know a forgotten key any more, even when the answer was under way",
   ring.forget("key_1");
   await underWay;
   await expect(authenticate("good")).rejects.toMatchObject({ code: "auth.invalid" });
+});
+
+it("believes a key that was right while the database is away, for ten minutes, and no other", async () => {
+  const { ring, authenticate, pass, database, asked } = keys({ good: ada, gone: { ...ada, keyId: "key_2" } });
+  await Promise.all([authenticate("good"), authenticate("gone")]);
+  database.isAway = true;
+  pass(5_001);
+  expect(await authenticate("good")).toEqual(ada);
+  expect(await authenticate("good")).toEqual(ada);
+  expect(asked).toHaveLength(3);
+  ring.forget("key_2");
+  for (const secret of ["gone", "unseen"]) await expect(authenticate(secret)).rejects.toMatchObject({ code: "database.unavailable" });
+  pass(600_000);
+  await expect(authenticate("good")).rejects.toMatchObject({ code: "database.unavailable" });
 });
 
 it("forgets every key of an organisation", async () => {

@@ -1,4 +1,4 @@
-import { fault } from "@banyan/contracts";
+import { fault, isFault } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
 import { hashKey, SECRET_LENGTH_MAX } from "../domain/api-key.ts";
 import type { Authenticator, Caller } from "../ports.ts";
@@ -6,6 +6,10 @@ import type { Authenticator, Caller } from "../ports.ts";
 /** How long a gateway may believe in a key without looking again. A revocation is told at once; this bounds it when the telling fails. */
 const REMEMBER_MS = 5_000;
 const REMEMBERED_MAX = 10_000;
+/** While the database is away no key can be revoked in it, so those that were right are believed on: what runs stays usable. */
+const REMEMBER_WITHOUT_DATABASE_MS = 10 * 60_000;
+/** How often an absent database is asked for the same key. */
+const LOOK_AGAIN_MS = 1_000;
 /** Unknown keys are remembered apart, so that guesses cannot push real keys out. */
 const UNKNOWN_MAX = 1_000;
 const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
@@ -24,7 +28,7 @@ export interface KeyRingOptions {
 
 /** Keys are found by the hash of what was sent: a request does the same work whether its key is right, wrong or nearly right. */
 export function createKeyRing({ find, clock }: KeyRingOptions): KeyRing {
-  const known = new Map<string, { caller: Caller; until: number }>();
+  const known = new Map<string, { caller: Caller; until: number; lookedAt: number }>();
   const unknown = new Map<string, { until: number }>();
   const underWay = new Map<string, Promise<Caller | null>>();
   let used = new Set<string>();
@@ -38,26 +42,36 @@ export function createKeyRing({ find, clock }: KeyRingOptions): KeyRing {
   }
 
   function ask(hash: string): Promise<Caller | null> {
-    const asked = find(hash).then(
+    const asked: Promise<Caller | null> = find(hash).then(
       (caller) => {
         // A `forget` meanwhile has removed this question: its answer may be from before the change.
         if (underWay.get(hash) === asked) settle(hash, caller);
         return caller;
       },
       (error) => {
-        if (underWay.get(hash) === asked) underWay.delete(hash);
-        throw error;
+        if (underWay.get(hash) !== asked) throw error;
+        underWay.delete(hash);
+        return believeOn(hash, error);
       },
     );
     underWay.set(hash, asked);
     return asked;
   }
 
+  function believeOn(hash: string, error: unknown): Caller {
+    const now = clock.monotonicMs();
+    const memory = known.get(hash);
+    if (!isFault(error, "database.unavailable") || !memory || now - memory.lookedAt > REMEMBER_WITHOUT_DATABASE_MS) throw error;
+    memory.until = now + LOOK_AGAIN_MS;
+    return memory.caller;
+  }
+
   function settle(hash: string, caller: Caller | null): void {
     underWay.delete(hash);
     known.delete(hash);
-    const until = clock.monotonicMs() + REMEMBER_MS;
-    if (caller) remember(known, REMEMBERED_MAX, hash, { caller, until });
+    const lookedAt = clock.monotonicMs();
+    const until = lookedAt + REMEMBER_MS;
+    if (caller) remember(known, REMEMBERED_MAX, hash, { caller, until, lookedAt });
     else remember(unknown, UNKNOWN_MAX, hash, { until });
   }
 
