@@ -37,10 +37,7 @@ export class TestNode {
     const node = new TestNode(await AttachClient.start({ binaryPath: binaries.attach }), image.tag);
     try {
       await node.attach.diskEnable(node.disks);
-      const progress = await node.docker.importImage(Readable.from(image.tar()), { repo: IMAGE, tag: image.tag });
-      await new Promise<void>((resolve, reject) =>
-        node.docker.modem.followProgress(progress, (error: Error | null) => (error ? reject(error) : resolve())),
-      );
+      await node.#importImage(image);
       return node;
     } catch (error) {
       await node.stop();
@@ -57,6 +54,16 @@ export class TestNode {
     execFileSync("truncate", ["-s", BTRFS_SIZE, join(this.directory, "disks.img")]);
     execFileSync("mkfs.btrfs", ["-q", join(this.directory, "disks.img")]);
     execFileSync("mount", ["-o", "loop,commit=1", join(this.directory, "disks.img"), this.disks]);
+  }
+
+  /** Kept for the next run: it is named by what is in it. */
+  async #importImage(image: ReturnType<typeof slotImage>): Promise<void> {
+    const known = await this.docker.listImages({ filters: { reference: [this.#image] } });
+    if (known.length > 0) return;
+    const progress = await this.docker.importImage(Readable.from(image.tar()), { repo: IMAGE, tag: image.tag });
+    await new Promise<void>((resolve, reject) =>
+      this.docker.modem.followProgress(progress, (error: Error | null) => (error ? reject(error) : resolve())),
+    );
   }
 
   /** A slot with nothing attached: init alone in an almost empty root. */
@@ -108,7 +115,6 @@ export class TestNode {
     await this.attach.close();
     execFileSync("umount", [this.disks]);
     rmSync(this.directory, { recursive: true, force: true });
-    await this.docker.getImage(this.#image).remove({ force: true }).catch(unlessGone);
   }
 }
 
