@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
+import { eventually } from "@banyan/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type Footprint, footprintOf, isEmpty } from "./footprint.ts";
-import { collect, IMAGE_MS, makeDataDir, removeDataDir, spawnBanyan, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { footprintOf, NOTHING } from "./footprint.ts";
+import { collect, IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, spawnBanyan, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const dockerHost = () => process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
@@ -32,23 +33,28 @@ it(
 
     expect(await running.stop()).toBe(0);
     const after = await footprintOf(dataDir, dockerHost(), during);
-    expect(after).toEqual({ containers: [], mounts: [], loops: [], links: [], tables: [], processes: [] } satisfies Footprint);
+    expect(after).toEqual(NOTHING);
 
     running = await startBanyan(dataDir);
-    expect(await running.banyan.sandboxes.at(sandbox.id).look()).toMatchObject({ state: "stopped" });
+    const { sandboxes } = running.banyan;
+    await eventually(async () => (await sandboxes.at(sandbox.id).look()).state === "stopped");
   },
-  IMAGE_MS + 120_000,
+  IMAGE_MS + PATIENCE_MS,
 );
 
-it("ends at once at the second Ctrl-C, and the next start cleans up", async () => {
-  running = await startBanyan(dataDir);
-  running.signal("SIGINT");
-  running.signal("SIGINT");
-  expect([0, 130]).toContain(await running.exited);
-  running = await startBanyan(dataDir);
-  expect(await running.stop()).toBe(0);
-  expect(isEmpty(await footprintOf(dataDir, dockerHost()))).toBe(true);
-});
+it(
+  "ends at once at the second Ctrl-C, and the next start cleans up",
+  async () => {
+    running = await startBanyan(dataDir);
+    running.signal("SIGINT");
+    running.signal("SIGINT");
+    expect([0, 130]).toContain(await running.exited);
+    running = await startBanyan(dataDir);
+    expect(await running.stop()).toBe(0);
+    expect(await footprintOf(dataDir, dockerHost())).toEqual(NOTHING);
+  },
+  PATIENCE_MS,
+);
 
 it.each([
   ["a taken port", (port: number) => ({ BANYAN_HTTP_PORT: String(port) }), /Port \d+ on 127\.0\.0\.1 is taken: .*--port/],
@@ -59,25 +65,33 @@ it.each([
     /No Docker Engine answers at DOCKER_HOST=.*unset DOCKER_HOST/,
   ],
   ["a setting that is no number", () => ({ BANYAN_POOL_SIZE: "many" }), /BANYAN_POOL_SIZE/],
-])("says in one sentence what is wrong with %s, and leaves nothing", async (_, envOf, sentence) => {
-  const taken = createServer().listen(0, "127.0.0.1");
-  await once(taken, "listening");
-  const address = taken.address();
-  const child = spawnBanyan(dataDir, envOf(address !== null && typeof address === "object" ? address.port : 0));
-  const output = collect(child);
-  const [code] = await once(child, "exit");
-  taken.close();
-  expect(code).toBe(1);
-  expect(output()).toMatch(sentence);
-  expect(output()).not.toMatch(/\n\s+at /);
-  expect(existsSync(`${dataDir}/standalone.pid.json`)).toBe(false);
-});
+])(
+  "says in one sentence what is wrong with %s, and leaves nothing",
+  async (_, envOf, sentence) => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const address = taken.address();
+    const child = spawnBanyan(dataDir, envOf(address !== null && typeof address === "object" ? address.port : 0));
+    const output = collect(child);
+    const [code] = await once(child, "exit");
+    taken.close();
+    expect(code).toBe(1);
+    expect(output()).toMatch(sentence);
+    expect(output()).not.toMatch(/\n\s+at /);
+    expect(existsSync(`${dataDir}/standalone.pid.json`)).toBe(false);
+  },
+  PATIENCE_MS,
+);
 
-it("refuses a data directory that another one holds", async () => {
-  running = await startBanyan(dataDir);
-  const second = spawnBanyan(dataDir);
-  const output = collect(second);
-  const [code] = await once(second, "exit");
-  expect(code).toBe(1);
-  expect(output()).toMatch(/Banyan runs already with the data directory .* \(process \d+\): .*--data-dir/);
-});
+it(
+  "refuses a data directory that another one holds",
+  async () => {
+    running = await startBanyan(dataDir);
+    const second = spawnBanyan(dataDir);
+    const output = collect(second);
+    const [code] = await once(second, "exit");
+    expect(code).toBe(1);
+    expect(output()).toMatch(/Banyan runs already with the data directory .* \(process \d+\): .*--data-dir/);
+  },
+  PATIENCE_MS,
+);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, ROOT, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const CLI = join(ROOT, "packages/cli/src/main.ts");
@@ -14,7 +14,7 @@ let running: TestBanyan;
 beforeAll(async () => {
   running = await startBanyan(await makeDataDir());
   await untilReady(running.banyan);
-}, IMAGE_MS + 120_000);
+}, IMAGE_MS + PATIENCE_MS);
 afterAll(async () => {
   expect(await running.stop()).toBe(0);
   await removeDataDir(running.dataDir);
@@ -62,13 +62,14 @@ describe("a new user over HTTP", () => {
 describe("a program over the SDK", () => {
   it("keeps its files over stop and start, and nothing that ran", async () => {
     const sandbox = await running.banyan.sandboxes.create({ env: { GREETING: "hello" }, labels: { task: "files" } });
+    expect(sandbox.info.epoch).toBe(1);
     expect((await sandbox.exec("echo $GREETING $(id -u) $PWD")).stdout).toBe("hello 0 /workspace\n");
     await sandbox.files.write("/workspace/deep/down/notes.txt", "kept\n");
     await sandbox.processes.start("sleep 1000", { id: "sleeper" });
     expect((await sandbox.stop()).state).toBe("stopped");
     await expect(sandbox.exec("true")).rejects.toMatchObject({ code: "sandbox.not_running" });
     const started = await sandbox.start();
-    expect(started).toMatchObject({ state: "running", epoch: sandbox.info.epoch + 1 });
+    expect(started).toMatchObject({ state: "running", epoch: 2 });
     expect(await sandbox.files.read("/workspace/deep/down/notes.txt")).toBe("kept\n");
     expect((await sandbox.exec("pgrep sleep")).exitCode).toBe(1);
     await sandbox.delete();

@@ -32,7 +32,7 @@ export async function footprintOf(dataDir: string, dockerHost: string | null, ea
   };
 }
 
-export const isEmpty = (footprint: Footprint): boolean => Object.values(footprint).every((found) => found.length === 0);
+export const NOTHING: Footprint = { containers: [], mounts: [], loops: [], links: [], tables: [], processes: [] };
 
 async function containersOf(dockerHost: string, nodeId: string): Promise<string[]> {
   const docker = new Docker({ socketPath: new URL(dockerHost).pathname });
@@ -60,8 +60,8 @@ function processesOf(dataDir: string): string[] {
       if (line.includes(dataDir) || environment.includes(`BANYAN_DATA_DIR=${dataDir}\0`))
         found.push(`${pid} ${line.replaceAll("\0", " ")}`);
     } catch (error) {
-      // Gone between the list and the look.
-      if (!(error instanceof Error && "code" in error && ["ENOENT", "ESRCH"].includes(String(error.code)))) throw error;
+      // Gone between the list and the look, or shut off from everyone: not one of ours.
+      if (!(error instanceof Error && "code" in error && ["ENOENT", "ESRCH", "EACCES"].includes(String(error.code)))) throw error;
     }
   }
   return found;

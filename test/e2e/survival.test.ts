@@ -1,18 +1,19 @@
 import { eventually } from "@banyan/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { footprintOf, isEmpty } from "./footprint.ts";
-import { IMAGE_MS, makeDataDir, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { footprintOf, NOTHING } from "./footprint.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const COUNT = "i=0; while true; do i=$((i+1)); echo $i > /workspace/count; sleep 0.05; done";
 let dataDir: string;
-let running: TestBanyan;
+let running: TestBanyan | null = null;
 
 beforeEach(async () => {
   dataDir = await makeDataDir();
 });
 afterEach(async () => {
-  await running.stop();
+  await running?.stop();
+  running = null;
   await removeDataDir(dataDir);
 });
 
@@ -49,9 +50,9 @@ it.each([
     await Promise.all([again.delete(), running.banyan.sandboxes.at(stopped.id).delete()]);
 
     expect(await running.stop()).toBe(0);
-    expect(isEmpty(await footprintOf(dataDir, null))).toBe(true);
+    expect(await footprintOf(dataDir, null)).toEqual(NOTHING);
   },
-  IMAGE_MS + 120_000,
+  IMAGE_MS + PATIENCE_MS,
 );
 
 it(
@@ -60,7 +61,7 @@ it(
     running = await startBanyan(dataDir);
     running.hangUp();
     expect(await running.exited).toBe(0);
-    expect(isEmpty(await footprintOf(dataDir, null))).toBe(true);
+    expect(await footprintOf(dataDir, null)).toEqual(NOTHING);
   },
-  IMAGE_MS,
+  PATIENCE_MS,
 );

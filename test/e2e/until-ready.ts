@@ -2,7 +2,9 @@ import type { Banyan } from "@banyan/sdk";
 import { eventually } from "@banyan/testkit";
 import { IMAGE_MS } from "./start-banyan.ts";
 
-/** The image is made, the node is there and holds a warm slot. The first time on a machine this takes the making of the image. */
+const UNPACK_MS = 120_000;
+
+/** The image is made and unpacked, and the node holds warm slots. The first time on a machine this takes the making of the image. */
 export async function untilReady(banyan: Banyan): Promise<void> {
   await eventually(
     async () => {
@@ -12,4 +14,6 @@ export async function untilReady(banyan: Banyan): Promise<void> {
     },
     { timeoutMs: IMAGE_MS, intervalMs: 100 },
   );
+  await (await banyan.sandboxes.create({ waitMs: UNPACK_MS })).delete();
+  await eventually(async () => (await banyan.nodes()).some(({ pool }) => pool.free === pool.target), { timeoutMs: UNPACK_MS });
 }

@@ -6,6 +6,8 @@ import type { Config } from "./config.ts";
 import { keptSecret } from "./data-dir.ts";
 import { allServices } from "./services.ts";
 
+const SECRET_LENGTH_MIN = 16;
+
 export interface Standalone {
   readonly url: string;
   readonly apiKey: string;
@@ -23,6 +25,7 @@ export interface StartStandaloneOptions {
 
 /** All services in this process, over real NATS, Postgres and Docker. */
 export async function startStandalone(config: Config, { logger, step, clock = systemClock }: StartStandaloneOptions): Promise<Standalone> {
+  assertConfigured(config);
   const backing = await step("Starting NATS, Postgres and the Docker Engine", () => startBacking(config, logger));
   const undo: (() => Promise<void>)[] = [() => stopBacking(backing.own, logger)];
   const stop = async (): Promise<void> => {
@@ -55,6 +58,13 @@ export async function startStandalone(config: Config, { logger, step, clock = sy
     await stop();
     throw error;
   }
+}
+
+/** A wrong setting is said before anything is started. */
+function assertConfigured(config: Config): void {
+  const url = "unknown:yet";
+  const known = { NATS_URL: url, DATABASE_URL: url, DOCKER_HOST: "unix:///", BANYAN_CLUSTER_TOKEN: "x".repeat(SECRET_LENGTH_MIN) };
+  allServices({ ...config.environment, ...known }, () => {});
 }
 
 /** What a deployment would set for each service. */

@@ -1,0 +1,49 @@
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { IMAGE_MS } from "../start-banyan.ts";
+import { clear, patiently, problemOf, settled } from "./looks.ts";
+import { type Cluster, startCluster } from "./start-cluster.ts";
+
+const ANSWER_MAX_MS = 2_000;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+}, IMAGE_MS + 120_000);
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") console.error(cluster.said());
+  await clear(cluster);
+}, 180_000);
+afterAll(async () => {
+  const left = await cluster?.stop();
+  expect(left && Object.values(left).flat()).toEqual([]);
+}, 180_000);
+
+it.each([
+  ["its store", { loseStore: false }],
+  ["an emptied store", { loseStore: true }],
+])(
+  "recovers by itself when NATS is killed and comes back with %s",
+  async (_, options) => {
+    const { banyan, nats } = cluster;
+    const [runs, rests] = [await banyan.sandboxes.create(), await banyan.sandboxes.create()];
+    await rests.stop();
+    await nats.kill();
+    for (const call of [() => banyan.sandboxes.create(), () => runs.look(), () => rests.start(), () => runs.stop(), () => banyan.nodes()]) {
+      const problem = await problemOf(call);
+      expect(problem).toMatchObject({ status: 503, code: "bus.unavailable", retryable: true });
+      expect(problem.tookMs).toBeLessThan(ANSWER_MAX_MS);
+    }
+    expect((await runs.exec("echo goes on")).stdout, "the way to its node is known").toBe("goes on\n");
+
+    await nats.restart(options);
+    const made = await patiently(() => banyan.sandboxes.create());
+    await patiently(() => rests.start());
+    expect((await settled(cluster)).running.toSorted()).toEqual([runs.id, rests.id, made.id].toSorted());
+    const slot = cluster.inventory.slotOf(made.id);
+    process.kill(slot.pid, "SIGKILL");
+    await patiently(async () => expect(await made.look(), "events arrive again").toMatchObject({ stateReason: "slot_died" }));
+    // Layers are in the store too: a node that lacks one must find it there again.
+    await patiently(async () => expect((await banyan.images()).find(({ name }) => name === "default")?.state).toBe("ready"));
+  },
+  120_000,
+);
