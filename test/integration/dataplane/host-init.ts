@@ -38,9 +38,13 @@ export async function startHostInit(initBinary: string): Promise<HostInit> {
   copyFileSync(initBinary, join(dir, "socket/init"));
   const cgroup = makeMemoryCgroup(dir);
   const env = { PATH: process.env.PATH, DIR: dir, ROOTFS: testRootfs() };
-  const join_ = cgroup === null ? "" : `echo $$ > ${cgroup}/cgroup.procs\n`;
+  const limited = cgroup === null ? "" : `echo $$ > ${cgroup}/cgroup.procs\n`;
   const unshare = ["--pid", "--mount", "--net", "--ipc", "--uts", "--fork", "--kill-child", "sh", "-c", ENTER];
-  const child = spawn("sh", ["-c", `${join_}exec unshare "$@"`, "sh", ...unshare], { env, stdio: ["ignore", "inherit", "inherit"] });
+  // It ends with this process, however that ends.
+  const child = spawn("sh", ["-c", `${limited}exec setpriv --pdeathsig KILL unshare "$@"`, "sh", ...unshare], {
+    env,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   const socketPath = join(dir, "socket/init.sock");
   await eventually(() => {
     if (child.exitCode !== null) throw new Error(`init ended with ${child.exitCode}`);
