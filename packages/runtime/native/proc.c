@@ -82,10 +82,15 @@ static int take_any(void) {
   for (int i = 0; i < PROCS_MAX; i++) {
     if (take(i, PROC_FREE)) return i;
   }
-  int oldest = oldest_ended();
-  if (oldest < 0 || !take(oldest, STATE_EXITED)) return -1;
-  proc_remove_directory(table->procs[oldest].id);
-  return oldest;
+  // Another handler may take the same one first; then there is a next.
+  for (int tries = 0; tries < PROCS_MAX; tries++) {
+    int oldest = oldest_ended();
+    if (oldest < 0) return -1;
+    if (!take(oldest, STATE_EXITED)) continue;
+    proc_remove_directory(table->procs[oldest].id);
+    return oldest;
+  }
+  return -1;
 }
 
 static bool id_taken(const char *id, int except) {
