@@ -1,5 +1,6 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { COMPOSE_ENV, ensureComposeEnv } from "./compose-env.mjs";
@@ -83,9 +84,20 @@ function engine() {
   return url.protocol === "unix:" ? { socketPath: url.pathname } : { host: url.hostname, port: url.port };
 }
 
+/** @param {string} program */
+const isCompose1 = (program) => spawnSync(program, ["version", "--short"], { encoding: "utf8" }).stdout.startsWith("1.");
+
+/** Debian 12 has Compose 1, which refuses the key `cgroup`. It matters on control groups v2 only. */
+function withoutCgroupKey() {
+  const path = join(ROOT, ".banyan/docker-compose.v1.yml");
+  writeFileSync(path, readFileSync(join(ROOT, "docker-compose.yml"), "utf8").replaceAll("  cgroup: host\n", ""));
+  return path;
+}
+
 /** @param {string[]} compose @param {string[]} args @returns {Promise<number>} */
 function runCompose([program = "", ...first], args) {
-  const files = ["--file", "docker-compose.yml", "--file", "infra/docker/compose.local.yml", "--env-file", COMPOSE_ENV];
+  const main = program.endsWith("docker-compose") && isCompose1(program) ? withoutCgroupKey() : "docker-compose.yml";
+  const files = ["--project-directory", ROOT, "--file", main, "--file", "infra/docker/compose.local.yml", "--env-file", COMPOSE_ENV];
   const { socketPath } = engine();
   const env = {
     ...process.env,
