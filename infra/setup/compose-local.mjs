@@ -85,7 +85,9 @@ function engine() {
 }
 
 /** @param {string} program */
-const isCompose1 = (program) => spawnSync(program, ["version", "--short"], { encoding: "utf8" }).stdout.startsWith("1.");
+function isCompose1(program) {
+  return spawnSync(program, ["version", "--short"], { encoding: "utf8" }).stdout.startsWith("1.");
+}
 
 /** Debian 12 has Compose 1, which refuses the key `cgroup`. It matters on control groups v2 only. */
 function withoutCgroupKey() {
