@@ -1,6 +1,6 @@
 import { type Bus, connectBus } from "@banyan/bus";
 import { type Database, openDatabase } from "@banyan/db";
-import { defineService, type Host, type RunningService } from "@banyan/service";
+import { defineService, type Host, type RunningService, startLoop } from "@banyan/service";
 import { getRequestListener } from "@hono/node-server";
 import { openAccessNotices } from "./auth/access-notices.ts";
 import { createKeyRing } from "./auth/key-ring.ts";
@@ -9,7 +9,6 @@ import { attachUpgrades, createNodePools, createRouteMemory, type ForwardDeps } 
 import { createApp } from "./http/app.ts";
 import type { Gateway } from "./http/gateway.ts";
 import { listen } from "./http/server.ts";
-import { every } from "./loops/every.ts";
 import { NOTE_KEY_USE_EVERY_MS, noteKeyUse } from "./loops/note-key-use.ts";
 import { PURGE_EVERY_MS, purgeOldKeys } from "./loops/purge-idempotency-keys.ts";
 import { ensureBootstrap } from "./store/ensure-bootstrap.ts";
@@ -55,8 +54,8 @@ async function run(config: Config, { logger, clock, metrics }: Host, db: Databas
   http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));
   const endUpgrades = attachUpgrades(http.server, forward);
   const loops = [
-    every(NOTE_KEY_USE_EVERY_MS, "note-key-use", () => noteKeyUse(db, keyRing, clock), { clock, logger }),
-    every(PURGE_EVERY_MS, "purge-idempotency-keys", () => purgeOldKeys(db, clock), { clock, logger }),
+    startLoop({ name: "note-key-use", everyMs: NOTE_KEY_USE_EVERY_MS, clock, logger, round: () => noteKeyUse(db, keyRing, clock) }),
+    startLoop({ name: "purge-idempotency-keys", everyMs: PURGE_EVERY_MS, clock, logger, round: () => purgeOldKeys(db, clock) }),
   ];
   logger.info({ url: publicUrl }, "the gateway serves");
   return {

@@ -1,9 +1,9 @@
+import { forEachAtMost } from "@banyan/service";
 import type { Context } from "../context.ts";
 import { type Due, dueOf } from "../domain/lifetime.ts";
 import type { Sandbox } from "../domain/sandbox.ts";
 import { stopOn } from "../node-calls.ts";
 import { remove } from "../remove.ts";
-import { forEachAtMost } from "./loop.ts";
 
 const BATCH_MAX = 200;
 const PARALLEL = 8;

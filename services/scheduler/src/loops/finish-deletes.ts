@@ -1,6 +1,6 @@
+import { forEachAtMost } from "@banyan/service";
 import type { Context } from "../context.ts";
 import { remove } from "../remove.ts";
-import { forEachAtMost } from "./loop.ts";
 
 const BATCH_MAX = 100;
 const PARALLEL = 8;

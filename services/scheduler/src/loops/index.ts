@@ -1,8 +1,8 @@
 import { SandboxDied } from "@banyan/contracts";
+import { type Loop, type LoopOptions, startLoop } from "@banyan/service";
 import type { Context } from "../context.ts";
 import { endLifetimes } from "./end-lifetimes.ts";
 import { finishDeletes } from "./finish-deletes.ts";
-import { type Loop, type LoopOptions, startLoop } from "./loop.ts";
 import { purge } from "./purge.ts";
 import { Reconciler } from "./reconcile-nodes.ts";
 import { Activity } from "./record-activity.ts";

@@ -1,8 +1,8 @@
 import { fault, isFault, NodeDelete, NodeStop } from "@banyan/contracts";
+import { forEachAtMost } from "@banyan/service";
 import type { Context } from "../context.ts";
 import { type Action, reconcile } from "../domain/reconcile.ts";
 import { listOn } from "../node-calls.ts";
-import { forEachAtMost } from "./loop.ts";
 import type { Activity } from "./record-activity.ts";
 
 const NODES_PARALLEL = 4;

@@ -1,5 +1,5 @@
+import { forEachAtMost } from "@banyan/service";
 import type { Context } from "../context.ts";
-import { forEachAtMost } from "./loop.ts";
 
 const BATCH_MAX = 200;
 const PARALLEL = 4;
