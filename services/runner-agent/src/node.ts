@@ -57,6 +57,7 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
   try {
     const parts = await assemble(config, deps);
     await takeOver(parts, deps).catch(async (error) => {
+      if (config.onStop === "purge") await parts.disk.close();
       await parts.attach.close();
       throw error;
     });

@@ -6,6 +6,7 @@ import { type Bus, connectBus } from "@banyan/bus";
 import { api, layerBlob, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type StartOrder } from "@banyan/contracts";
 import { silentLogger } from "@banyan/kernel";
 import { eventually, startNats, type TestNats } from "@banyan/testkit";
+import { freeSubnet } from "./free-subnet.ts";
 import { testRootfs } from "./rootfs.ts";
 
 const MAIN = fileURLToPath(new URL("../../../services/runner-agent/src/main.ts", import.meta.url));
@@ -18,6 +19,7 @@ export class AgentProcess {
   readonly nats: TestNats;
   readonly bus: Bus;
   readonly #environment: Record<string, string>;
+  readonly #subnet = freeSubnet();
   #child: ChildProcess | null = null;
 
   static async start(environment: Record<string, string> = {}): Promise<AgentProcess> {
@@ -50,7 +52,7 @@ export class AgentProcess {
         BANYAN_CLUSTER_TOKEN: TOKEN,
         BANYAN_DATA_DIR: this.dataDir,
         BANYAN_NODE_ID: this.nodeId,
-        BANYAN_NODE_SUBNET: `10.${216 + (process.pid % 8)}.0.0/24`,
+        BANYAN_NODE_SUBNET: this.#subnet,
         BANYAN_NODE_DISK_MB: "4096",
         BANYAN_POOL_SIZE: "3",
         BANYAN_HEALTH_PORT: "0",

@@ -13,7 +13,7 @@ let node: TestNode;
 beforeAll(async () => {
   node = await testNode({ pool: { target: 4, parallel: 2, perS: 50, slotsMax: 100 } });
 });
-afterAll(() => node.end());
+afterAll(() => node?.end());
 
 const runOf = (sandboxId: string) => node.parts.registry.get(sandboxId)?.run;
 const isThere = (sandboxId: string) => ({

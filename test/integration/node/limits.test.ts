@@ -6,7 +6,7 @@ let node: TestNode;
 beforeAll(async () => {
   node = await testNode();
 });
-afterAll(() => node.end());
+afterAll(() => node?.end());
 
 async function sandbox(resources: { cpu?: number; memoryMb?: number; pids?: number; diskMb?: number }, hostname = "test") {
   const order = node.order({ hostname });

@@ -22,9 +22,10 @@ beforeAll(async () => {
   open = await sandbox({ egress: "open", allow: [] });
 });
 afterAll(async () => {
-  await node.end();
-  hostServer.close();
-  await world.close();
+  // Also when the set-up failed half-way.
+  await node?.end();
+  hostServer?.close();
+  await world?.close();
 });
 
 async function sandbox(network: NetworkPolicy): Promise<StartOrder> {

@@ -12,7 +12,7 @@ beforeAll(async () => {
   node = await testNode({ pool: { target: 20, parallel: 3, perS: 50, slotsMax: 60 }, overcommit: { cpu: 100, memory: 20, disk: 100 } });
 });
 afterAll(async () => {
-  if (!ended) await node.end();
+  if (!ended) await node?.end();
 });
 
 /** Waits until the pool is full. */

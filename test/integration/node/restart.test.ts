@@ -14,7 +14,7 @@ beforeAll(async () => {
   layers = [(await testRootfs()).layer];
   agent = await AgentProcess.start();
 });
-afterAll(() => agent.end());
+afterAll(() => agent?.end());
 
 async function start(changes: Partial<StartOrder> = {}): Promise<StartOrder> {
   const order: StartOrder = {

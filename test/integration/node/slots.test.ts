@@ -11,10 +11,11 @@ import {
   slotMakerConformance,
 } from "@banyan/runtime";
 import { afterAll, beforeAll, it } from "vitest";
+import { freeSubnet } from "./free-subnet.ts";
 
 const nodeId = `slots-${process.pid}`;
 const slotsDirectory = mkdtempSync("/var/tmp/bny-");
-const network = new NodeNetwork({ nodeId, subnet: `10.${224 + (process.pid % 8)}.0.0/24`, resolvers: [] });
+const network = new NodeNetwork({ nodeId, subnet: freeSubnet(), resolvers: [] });
 let initPath = "";
 
 beforeAll(async () => {

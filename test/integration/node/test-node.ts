@@ -4,6 +4,7 @@ import { DEFAULT_RESOURCES, type InputOf, type NodeStop, type StartOrder } from 
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
 import { NODE_DEFAULTS, type Node, type NodeConfig, openNode, startSandbox } from "@banyan/runner-agent";
 import type { ExitStatus } from "@banyan/runtime";
+import { freeSubnet } from "./free-subnet.ts";
 import { testRootfs } from "./rootfs.ts";
 
 /** Short: sockets of slots live below it, and their paths have at most 107 bytes. */
@@ -11,7 +12,6 @@ const DATA_ROOT = "/var/tmp";
 const EXEC_TIMEOUT_MS = 20_000;
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-let subnets = 0;
 const silentMetrics = { started: () => {}, refused: () => {}, repaired: () => {} };
 
 export interface TestNode extends Node {
@@ -32,7 +32,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
     ...NODE_DEFAULTS,
     dataDir,
     dockerHost: process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost,
-    subnet: `10.${208 + (process.pid % 8)}.${subnets++ % 256}.0/24`,
+    subnet: freeSubnet(),
     diskMb: 4_096,
     pool: { target: 2, parallel: 2, perS: 50, slotsMax: 100 },
     ...changes,
