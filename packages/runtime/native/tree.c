@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HARD_LINKS_MAX = 65536 };
+enum { HARD_LINKS_MAX = 65536, SEEN_SLOTS = 2 * HARD_LINKS_MAX };
+
+#define GOLDEN_RATIO UINT64_C(0x9e3779b97f4a7c15)
 
 struct seen {
   dev_t device;
@@ -25,15 +27,16 @@ struct reading {
 static const char *seen_before(struct reading *reading, const struct visit *visit) {
   const struct stat *stat = visit->stat;
   if (!S_ISREG(stat->st_mode) || stat->st_nlink < 2) return NULL;
-  for (size_t i = 0; i < reading->count; i++) {
-    if (reading->seen[i].inode == stat->st_ino && reading->seen[i].device == stat->st_dev) return reading->seen[i].path;
+  if (!reading->seen) reading->seen = calloc(SEEN_SLOTS, sizeof *reading->seen);
+  if (!reading->seen) return NULL;
+  // At most half of the slots are taken, so the search ends at a free one.
+  size_t at = (size_t)(stat->st_ino * GOLDEN_RATIO >> 32) % SEEN_SLOTS;
+  for (; reading->seen[at].path; at = (at + 1) % SEEN_SLOTS) {
+    if (reading->seen[at].inode == stat->st_ino && reading->seen[at].device == stat->st_dev) return reading->seen[at].path;
   }
   if (reading->count == HARD_LINKS_MAX) return NULL;
-  struct seen *grown = (reading->count & (reading->count - 1)) ? reading->seen : realloc(reading->seen, (reading->count ? reading->count * 2 : 1) * sizeof *grown);
-  if (!grown) return NULL;
-  reading->seen = grown;
-  char *path = strdup(visit->path);
-  if (path) reading->seen[reading->count++] = (struct seen){stat->st_dev, stat->st_ino, path};
+  reading->seen[at] = (struct seen){stat->st_dev, stat->st_ino, strdup(visit->path)};
+  reading->count += reading->seen[at].path != NULL;
   return NULL;
 }
 
@@ -144,12 +147,9 @@ static int open_below(struct writing *writing, const char *path, const char **na
 }
 
 static void set_times(int fd, uint64_t mtime_ns) {
-  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)((int64_t)mtime_ns / 1000000000), .tv_nsec = (int64_t)mtime_ns % 1000000000}};
-  if (times[1].tv_nsec < 0) {
-    times[1].tv_nsec += 1000000000;
-    times[1].tv_sec -= 1;
-  }
-  futimens(fd, times);
+  int64_t seconds = (int64_t)mtime_ns / 1000000000, rest = (int64_t)mtime_ns % 1000000000;
+  struct timespec modified = {.tv_sec = seconds - (rest < 0), .tv_nsec = rest + (rest < 0 ? 1000000000 : 0)};
+  futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, modified});
 }
 
 static int apply(int fd, const struct attributes *attributes) {
