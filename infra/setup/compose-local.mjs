@@ -1,20 +1,23 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { COMPOSE_ENV, ensureComposeEnv } from "./compose-env.mjs";
 import { checkMachine, dockerAnswers, findProgram } from "./machine.mjs";
 import { openReport, Refusal, runCommand } from "./report.mjs";
 import { ROOT } from "./workspace.mjs";
 
-const BASE_PACKAGES = ["ca-certificates", "nats-server", "postgresql", "util-linux"];
+const BASE_PACKAGES = ["ca-certificates", "nats-server", "nodejs", "postgresql", "util-linux"];
+/** npm's own package in Debian is four hundred; the one this runs with will do. */
+const NPM = dirname(dirname(realpathSync(findProgram("npm") ?? process.execPath)));
 const BASE_SCRIPT = [
   "mmdebstrap --mode=root --variant=minbase --format=tar --skip=output/dev,output/mknod",
   `--include=${BASE_PACKAGES.join(",")}`,
-  `--aptopt='APT::Install-Recommends "false"'`,
+  `--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"'`,
   // What this host trusts, the image build must trust too: it fetches through the same network.
   "--customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/'",
+  `--customize-hook='mkdir -p "$1/usr/local/lib" && cp -a ${NPM} "$1/usr/local/lib/npm" && ln -s ../lib/npm/bin/npm-cli.js "$1/usr/local/bin/npm"'`,
   "trixie -",
 ].join(" ");
 const BASE_TAG = createHash("sha256").update(BASE_SCRIPT).digest("hex").slice(0, 12);

@@ -6,7 +6,17 @@ const POLICY = "/usr/sbin/policy-rc.d";
 const POLICY_KEPT = "/usr/sbin/policy-rc.d.before-banyan";
 const CLUSTER_CONFIG = "/etc/postgresql-common/createcluster.conf";
 const CLUSTER_CONFIG_KEPT = "/etc/postgresql-common/createcluster.conf.before-banyan";
-const APT_OPTIONS = ["-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold"];
+const APT_OPTIONS = [
+  "-y",
+  "-q",
+  "--no-install-recommends",
+  "-o",
+  "DPkg::Lock::Timeout=300",
+  "-o",
+  "Acquire::Retries=3",
+  "-o",
+  "Dpkg::Options::=--force-confold",
+];
 const APT_ENV = { DEBIAN_FRONTEND: "noninteractive" };
 
 /** What must be there, by which sign it is known, and which packages bring it. */

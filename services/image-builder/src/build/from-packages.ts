@@ -62,6 +62,7 @@ function mmdebstrapArgs(recipe: Recipe, archive: { suite: string; sources: strin
     "--skip=output/dev,output/mknod",
     `--include=${recipe.packages.join(",")}`,
     '--aptopt=APT::Install-Recommends "false"',
+    '--aptopt=Acquire::Retries "3"',
     ...dpkgOptions(recipe).map((option) => `--dpkgopt=${option}`),
     `--customize-hook=${finish}`,
     `--customize-hook=${sources}`,

@@ -91,7 +91,7 @@ function installScript(recipe: Recipe): string {
   return [
     ...dpkgOptions(recipe).map((option) => `echo '${option}' >> /etc/dpkg/dpkg.cfg.d/banyan`),
     "apt-get update",
-    `apt-get install -y --no-install-recommends ${recipe.packages.join(" ")}`,
+    `apt-get install -y --no-install-recommends -o Acquire::Retries=3 ${recipe.packages.join(" ")}`,
     finishScript(recipe),
   ].join("\n");
 }
