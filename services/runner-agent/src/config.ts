@@ -43,7 +43,7 @@ export const NODE_DEFAULTS = {
   dataDir: "/var/lib/banyan",
   dockerHost: "unix:///var/run/docker.sock",
   pool: { target: 16, parallel: 2, perS: 8, slotsMax: 400 },
-  overcommit: { cpu: 16, memory: 4, disk: 64 },
+  overcommit: { cpu: 64, memory: 4, disk: 64 },
   subnet: "10.207.0.0/16",
   resolvers: null,
   disk: "auto",

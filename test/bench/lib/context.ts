@@ -112,7 +112,7 @@ async function stopServer(child: ChildProcess, exited: Promise<unknown>): Promis
 /** The default image's unpacked layer in the node's store. */
 async function rootDir(dataDir: string): Promise<string> {
   const layers = join(dataDir, "disk/layers");
-  const [first] = (await readdir(layers)).filter((name) => name.startsWith("sha256"));
+  const [first] = (await readdir(layers)).filter((name) => /^(sha256[-:])?[0-9a-f]{64}$/.test(name));
   if (first === undefined) throw new Error(`no layer in ${layers}`);
   return join(layers, first);
 }
