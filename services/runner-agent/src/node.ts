@@ -12,10 +12,10 @@ import {
   openDisk,
   openDocker,
 } from "@banyan/runtime";
+import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
 import { capacityOf } from "./domain/capacity.ts";
 import { type Repairs, reconcile } from "./loops/reconcile.ts";
-import { type Loop, repeat } from "./loops/repeat.ts";
 import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { nodeIdOf } from "./node-id.ts";
@@ -89,7 +89,16 @@ function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node
     return repairs;
   };
   parts.pool.start();
-  const loops: Loop[] = [watchDeaths(parts, deps.onDied), repeat("reconcile", RECONCILE_MS, parts, async () => void (await round()))];
+  const loops: Loop[] = [
+    watchDeaths(parts, deps.onDied),
+    startLoop({
+      name: "reconcile",
+      everyMs: RECONCILE_MS,
+      clock: parts.clock,
+      logger: parts.logger,
+      round: async () => void (await round()),
+    }),
+  ];
   parts.state = "ready";
   return {
     parts,

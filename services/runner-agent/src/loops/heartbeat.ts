@@ -1,7 +1,7 @@
 import type { Bucket } from "@banyan/bus";
 import { NODE_HEARTBEAT_MS, type NodeHeartbeat } from "@banyan/contracts";
+import { type Loop, startLoop } from "@banyan/service";
 import type { NodeParts } from "../sandboxes/parts.ts";
-import { type Loop, repeat } from "./repeat.ts";
 
 export interface Identity {
   url: string;
@@ -26,7 +26,7 @@ export function heartbeatOf({ nodeId, state, capacity, registry, pool, clock }: 
 /** Says every second what this node is and holds. Who hears nothing for the length of the lease counts it as gone. */
 export function beat(parts: NodeParts, identity: Identity, bucket: Bucket<NodeHeartbeat>): Loop {
   let isHeard = true;
-  return repeat("heartbeat", NODE_HEARTBEAT_MS, parts, async () => {
+  const beat = async () => {
     try {
       await bucket.put(parts.nodeId, heartbeatOf(parts, identity));
       if (!isHeard) parts.logger.info({}, "this node is heard again");
@@ -36,5 +36,6 @@ export function beat(parts: NodeParts, identity: Identity, bucket: Bucket<NodeHe
       if (isHeard) parts.logger.warn({ err }, "this node is not heard");
       isHeard = false;
     }
-  });
+  };
+  return startLoop({ name: "heartbeat", everyMs: NODE_HEARTBEAT_MS, clock: parts.clock, logger: parts.logger, round: beat });
 }

@@ -1,8 +1,8 @@
 import type { Bus } from "@banyan/bus";
 import { SandboxDied } from "@banyan/contracts";
 import { type Clock, type Logger, messageOf } from "@banyan/kernel";
+import { startLoop } from "@banyan/service";
 import type { JournalEntry } from "../sandboxes/journal.ts";
-import { repeat } from "./repeat.ts";
 
 /** More than this are not remembered: the scheduler's own comparison with the node's list finds them. */
 const PENDING_MAX = 10_000;
@@ -41,7 +41,7 @@ export function sayDied(
     });
     return flushing;
   };
-  const loop = repeat("say-died", RETRY_MS, parts, flushOnce);
+  const loop = startLoop({ name: "say-died", everyMs: RETRY_MS, ...parts, round: flushOnce });
   return {
     say(entry, reason) {
       if (pending.length < PENDING_MAX) pending.push({ entry, reason, at: parts.clock.now() });

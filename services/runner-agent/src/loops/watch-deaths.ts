@@ -1,8 +1,8 @@
 import { isAlive } from "@banyan/runtime";
+import { type Loop, startLoop } from "@banyan/service";
 import { settleEnded } from "../sandboxes/end-run.ts";
 import type { JournalEntry } from "../sandboxes/journal.ts";
 import type { NodeParts } from "../sandboxes/parts.ts";
-import { type Loop, repeat } from "./repeat.ts";
 
 const ROUND_MS = 100;
 /** Each round looks at one in so many slots: a death is seen within a second, and no round holds up the starts. */
@@ -14,13 +14,14 @@ export type OnDied = (entry: JournalEntry, reason: string) => void;
 export function watchDeaths(parts: NodeParts, onDied: OnDied): Loop {
   const unsubscribe = parts.maker.onDeath((slotId) => void checkSlot(parts, slotId, onDied));
   let position = 0;
-  const loop = repeat("watch-deaths", ROUND_MS, parts, async () => {
+  const round = async () => {
     const slots = parts.pool.slots();
     const count = Math.ceil(slots.length / SHARE_OF_A_ROUND);
     if (position >= slots.length) position = 0;
     for (const slot of slots.slice(position, position + count)) if (!isAlive(slot)) await checkSlot(parts, slot.id, onDied);
     position += count;
-  });
+  };
+  const loop = startLoop({ name: "watch-deaths", everyMs: ROUND_MS, clock: parts.clock, logger: parts.logger, round });
   return {
     async stop() {
       unsubscribe();
