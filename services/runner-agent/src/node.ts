@@ -89,7 +89,7 @@ function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node
     return repairs;
   };
   parts.pool.start();
-  const loops: Loop[] = [
+  const loops: Pick<Loop, "stop">[] = [
     watchDeaths(parts, deps.onDied),
     startLoop({
       name: "reconcile",

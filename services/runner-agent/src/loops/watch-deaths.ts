@@ -11,7 +11,7 @@ const SHARE_OF_A_ROUND = 10;
 export type OnDied = (entry: JournalEntry, reason: string) => void;
 
 /** Sees slots that end by themselves: at once where the container engine says so, else within a second. */
-export function watchDeaths(parts: NodeParts, onDied: OnDied): Loop {
+export function watchDeaths(parts: NodeParts, onDied: OnDied): Pick<Loop, "stop"> {
   const unsubscribe = parts.maker.onDeath((slotId) => void checkSlot(parts, slotId, onDied));
   let position = 0;
   const round = async () => {
