@@ -14,6 +14,8 @@ export async function run(context: BenchContext): Promise<Report> {
   await fullPool(context);
   const samples: number[] = [];
   const shell: number[] = [];
+  const inCommand: number[] = [];
+  const inNode: number[] = [];
   let failed = 0;
   for (let i = 0; i < SANDBOXES; i++) {
     const { body } = await context.client.create();
@@ -21,8 +23,10 @@ export async function run(context: BenchContext): Promise<Report> {
     for (let k = 0; k < n / SANDBOXES; k++) {
       try {
         const plain = await context.client.exec(body.id, { argv: ["/bin/true"] });
-        if (plain.body.exit_code === 0) samples.push(plain.ms);
-        else failed++;
+        if (plain.body.exit_code !== 0) throw new Error(`exit code ${plain.body.exit_code}`);
+        samples.push(plain.ms);
+        inCommand.push(plain.body.duration_ms);
+        inNode.push(plain.body.timing.total_ms);
         const echo = await context.client.exec(body.id, { shell: "echo hello" });
         if (echo.body.stdout === "hello\n") shell.push(echo.ms);
         else failed++;
@@ -35,6 +39,8 @@ export async function run(context: BenchContext): Promise<Report> {
   const peers = await context.peers();
   const results = [
     summarise("exec", "ms", samples, failed),
+    summarise("where.command", "ms", inCommand),
+    summarise("where.node", "ms", inNode),
     summarise("exec.shell-echo", "ms", shell),
     ...(await peers.exec({ docker: 60, runc: 100 })),
     await httpNatsFloor(1_000),
