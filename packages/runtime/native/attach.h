@@ -13,8 +13,6 @@ struct task {
 
 _Noreturn void task_fail(struct task *task, const char *step, int error);
 _Noreturn void task_done(struct task *task);
-// What the caller need not wait for.
-extern void (*after_reply)(void);
 // Opens an OK reply, for fields to follow.
 void task_reply(struct task *task);
 

@@ -21,6 +21,7 @@
 #include "kernel.h"
 
 enum { STARTTIME_COLUMN = 22, STAT_BYTES = 1024, MOUNT_STRING_MAX = 255, KILL_TIMEOUT_MS = 30000 };
+enum { LEAVE_TIMEOUT_MS = 10000, UNMOUNT_STACK_BYTES = 16 * 1024 };
 
 // Column 22 of /proc/PID/stat; the second column is a name that may hold anything, so counting starts after it.
 static int read_starttime(pid_t pid, uint64_t *starttime) {
@@ -127,9 +128,34 @@ static int move_to(int mount, int directory, const char *path) {
   return (int)syscall(SYS_move_mount, mount, "", directory, path, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
-// The old root lies unseen below the new one: nothing leads there from inside. Taking it away waits for every other user of the kernel's
-// mount table, and for the sync of the filesystem below it.
-static void leave_old_root(void) { umount2(".", MNT_DETACH); }
+// After the pivot the old root lies on top of the new one, where `/..` leads to it.
+static bool old_root_is_gone(void) {
+  struct stat root, above;
+  return stat("/", &root) == 0 && stat("/..", &above) == 0 && root.st_dev == above.st_dev && root.st_ino == above.st_ino;
+}
+
+static int unmount_old_root(void *unused) {
+  (void)unused;
+  return umount2(".", MNT_DETACH);
+}
+
+// The unmount takes the old root out of reach at once, and only then waits, for every reader of the kernel's mount table and for a sync of
+// what lies below. Nobody else needs to wait for that, so it is done by a process beside, which shares what we have and outlives the reply.
+static int leave_old_root(void) {
+  static _Alignas(16) char stack[UNMOUNT_STACK_BYTES];
+  if (clone(unmount_old_root, stack + sizeof stack, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_PARENT | SIGCHLD, NULL) < 0) {
+    return unmount_old_root(NULL);
+  }
+  uint64_t until_us = now_us() + LEAVE_TIMEOUT_MS * 1000;
+  while (!old_root_is_gone()) {
+    if (now_us() > until_us) {
+      errno = ETIMEDOUT;
+      return -1;
+    }
+    sched_yield();
+  }
+  return 0;
+}
 
 // Whoever lets go of an overlay last waits while the filesystem below it is synced. With this reference that is the exit of this process,
 // after its reply.
@@ -150,7 +176,7 @@ static void change_root(struct task *task, int tree) {
   }
   step = "pivot_root";
   if (fchdir(tree) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
-    after_reply = leave_old_root;
+    if (leave_old_root() < 0) task_fail(task, "old root", errno);
     return;
   }
 undo:

@@ -31,6 +31,14 @@ describe("PID 1", () => {
     expect((await run(slot.init, `python3 -c '${trace}'`)).stdout.trim()).toBe("-1 -1");
   });
 
+  it("is out of reach from the first command on, also by way of what lies above the root", async () => {
+    for (let i = 0; i < 5; i++) {
+      const fresh = await node.emptySlot();
+      await node.attachTo(fresh);
+      expect((await run(fresh.init, "ls -d /../init /../new /../run/banyan; cd -P /..; ls -d init")).stdout).toBe("");
+    }
+  });
+
   it("cannot be reached from inside: its socket, its old root and its mounts are gone", async () => {
     const look =
       "ls /run/banyan /new /init 2>&1 | grep -v 'No such'; grep -c -E 'run/banyan|/new' /proc/self/mountinfo; ls /proc/1/cwd/ 2>/dev/null";
