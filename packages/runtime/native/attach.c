@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TASKS_MAX = 64, STEP_BYTES_MAX = 512, READER_BYTES = FRAME_HEADER_BYTES + DATA_MAX };
+enum { TASKS_MAX = 256, STEP_BYTES_MAX = 512, READER_BYTES = FRAME_HEADER_BYTES + DATA_MAX };
 
 #define B TAG_BIT
 
