@@ -5,6 +5,7 @@ const READY_MS = 900_000;
 const POLL_MS = 250;
 const UNPACK_MS = 120_000;
 const NOTABLE_S = 1;
+const ROUNDS = 6;
 const WAIT_FOR_SLOT_MS = 60_000;
 const FILE = "/workspace/notes.txt";
 const TEXT = "A banyan is one tree that becomes a forest.\n";
@@ -14,24 +15,39 @@ words = collections.Counter(sys.stdin.read().split())
 print(sum(words.values()), "words,", len(words), "different, longest:", max(words, key=len))
 `;
 
-/** A short walk over the real API, each step timed as a client sees it. Throws when a step answers wrong. */
+interface Row {
+  what: string;
+  ms: number;
+  note: string;
+}
+
+/** The same walk several times: the first as a newcomer meets it, the rest for what it takes from then on, each on a full pool. Throws when a step answers wrong. */
 export async function runDemo(banyan: Banyan): Promise<void> {
-  await untilReady(banyan);
+  await untilReady(banyan, say);
   await unpackImage(banyan);
-  const rows: { what: string; ms: number; note: string }[] = [];
-  const timed = async <T>(what: string, work: () => Promise<T>, noteOf: (result: T) => string = () => ""): Promise<T> => {
+  const rounds: Row[][] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    await untilReady(banyan);
+    rounds.push(await walk(banyan));
+  }
+  print(rounds);
+}
+
+/** From creating a sandbox to deleting it over the real API, each step timed as a client sees it. */
+async function walk(banyan: Banyan): Promise<Row[]> {
+  const rows: Row[] = [];
+  const timed = async <T>(what: string, work: () => Promise<T>, noteOf: (result: T) => string): Promise<T> => {
     const from = performance.now();
     const result = await work();
     rows.push({ what, ms: performance.now() - from, note: noteOf(result) });
     return result;
   };
-
-  const sandbox = await timed(
-    "create a sandbox",
-    () => banyan.sandboxes.create({ waitMs: WAIT_FOR_SLOT_MS }),
-    (made) => made.startPath,
-  );
+  const create = () => banyan.sandboxes.create({ waitMs: WAIT_FOR_SLOT_MS });
+  const sandbox = await timed("create a sandbox", create, ({ startPath }) => startPath);
   try {
+    const count = () => sandbox.exec(["python3", "-c", PYTHON], { stdin: TEXT });
+    const read = () => sandbox.files.read(FILE);
+    const start = () => sandbox.start({ waitMs: WAIT_FOR_SLOT_MS });
     await timed(
       "run a command",
       () => sandbox.exec(["/bin/true"]),
@@ -42,34 +58,24 @@ export async function runDemo(banyan: Banyan): Promise<void> {
       () => sandbox.files.write(FILE, TEXT),
       ({ bytesWritten }) => `${bytesWritten} bytes`,
     );
-    const counted = () => sandbox.exec(["python3", "-c", PYTHON], { stdin: TEXT });
-    expectText("9 words, 9 different", (await timed("run Python on it", counted, ({ stdout }) => stdout.trim())).stdout);
-    expectText(
-      TEXT,
-      await timed(
-        "read the file",
-        () => sandbox.files.read(FILE),
-        (text) => `${text.length} bytes`,
-      ),
-    );
-    await timed("stop it", () => sandbox.stop());
+    const counted = await timed("run Python on it", count, ({ stdout }) => stdout.trim());
+    expectText("9 words, 9 different", counted.stdout);
+    expectText(TEXT, await timed("read the file", read, (text) => `${text.length} bytes`));
     await timed(
-      "start it again",
-      () => sandbox.start({ waitMs: WAIT_FOR_SLOT_MS }),
-      ({ path }) => path,
+      "stop it",
+      () => sandbox.stop(),
+      ({ state }) => state,
     );
-    expectText(
-      TEXT,
-      await timed(
-        "read the file again",
-        () => sandbox.files.read(FILE),
-        () => "still there",
-      ),
-    );
+    await timed("start it again", start, ({ path }) => path);
+    expectText(TEXT, await timed("read the file again", read, () => "still there"));
   } finally {
-    await timed("delete it", () => sandbox.delete());
+    await timed(
+      "delete it",
+      () => sandbox.delete(),
+      () => "gone",
+    );
   }
-  print(rows);
+  return rows;
 }
 
 /** A node unpacks an image for the first sandbox of it; that one is not what the others are like. */
@@ -86,13 +92,13 @@ function expectText(expected: string, actual: string): void {
 }
 
 /** Says what is waited for, each time it changes. */
-async function untilReady(banyan: Banyan): Promise<void> {
+async function untilReady(banyan: Banyan, tell: (text: string) => void = () => {}): Promise<void> {
   const endsAt = performance.now() + READY_MS;
   let said = "";
   for (;;) {
     const waitingFor = await missing(banyan);
     if (waitingFor === null) return;
-    if (waitingFor !== said) say(`  ${dim(waitingFor)}`);
+    if (waitingFor !== said) tell(`  ${dim(waitingFor)}`);
     said = waitingFor;
     if (performance.now() > endsAt) throw new Error(`Not ready after ${READY_MS / 1000} s. ${waitingFor}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -104,15 +110,21 @@ async function missing(banyan: Banyan): Promise<string | null> {
   if (image?.state !== "ready") return "Making the default image; the first time takes a minute or two.";
   const nodes = (await banyan.nodes()).filter(({ state, reachable }) => state === "ready" && reachable);
   if (nodes.length === 0) return "Waiting for the node.";
-  return nodes.some(({ pool }) => pool.free > 0) ? null : "Warming up the pool of slots.";
+  return nodes.some(({ pool }) => pool.free >= pool.target) ? null : "Warming up the pool of slots.";
 }
 
-function print(rows: readonly { what: string; ms: number; note: string }[]): void {
-  const width = Math.max(...rows.map(({ what }) => what.length));
+function print(rounds: readonly Row[][]): void {
+  const [first = [], ...rest] = rounds;
+  const width = Math.max(...first.map(({ what }) => what.length));
   say();
-  say(`  ${bold("what".padEnd(width))}  ${bold("      ms")}`);
-  for (const { what, ms, note } of rows) say(`  ${what.padEnd(width)}  ${ms.toFixed(1).padStart(8)}  ${dim(note)}`);
+  say(`  ${bold(`${"".padEnd(width)}  first ms   then ms`)}   ${dim(`median of ${rest.length}`)}`);
+  first.forEach(({ what, ms, note }, step) => {
+    const then = median(rest.map((rows) => rows[step]?.ms ?? 0));
+    say(`  ${what.padEnd(width)}  ${ms.toFixed(1).padStart(8)}  ${then.toFixed(1).padStart(8)}   ${dim(note)}`);
+  });
 }
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** What went wrong, for the terminal. */
 export function demoFailure(error: unknown): string {
