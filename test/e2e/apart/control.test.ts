@@ -18,8 +18,8 @@ afterEach(async ({ task }) => {
   await clear(cluster);
 }, 180_000);
 afterAll(async () => {
-  const left = await cluster?.stop();
-  expect(left && Object.values(left).flat()).toEqual([]);
+  const left = await cluster.stop();
+  expect(Object.values(left).flat()).toEqual([]);
 }, 180_000);
 
 it("keeps what runs reachable when the gateway is killed, and finds again what it was making", async () => {

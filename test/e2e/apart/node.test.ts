@@ -20,8 +20,8 @@ afterEach(async ({ task }) => {
   await clear(cluster);
 }, 180_000);
 afterAll(async () => {
-  const left = await cluster?.stop();
-  expect(left && Object.values(left).flat()).toEqual([]);
+  const left = await cluster.stop();
+  expect(Object.values(left).flat()).toEqual([]);
 }, 180_000);
 
 it("takes up what runs and what is stopped when the runner-agent is killed", async () => {

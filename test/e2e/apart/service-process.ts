@@ -28,9 +28,9 @@ export class ServiceProcess {
     this.#child = child;
     this.#output = collect(child);
     for (const st of [child.stdout, child.stderr])
-      st?.on("data", (c) => import("node:fs").then((fs) => fs.appendFileSync(`/tmp/apart-logs/${process.pid}-${this.name}.log`, c))); //DEV
     const late = AbortSignal.timeout(READY_MS);
-    const ended = once(child, "exit", { signal: late }).then(([code, signal]) => `it ended with ${code ?? signal}`);
+    // "close" comes after the last of its output.
+    const ended = once(child, "close", { signal: late }).then(([code, signal]) => `it ended with ${code ?? signal}`);
     const failure = await Promise.race([saysReady(child).then(() => null), ended]).catch(() => `not ready within ${READY_MS} ms`);
     if (failure === null) return;
     await this.kill();

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp } from "node:fs/promises";
 import { Banyan } from "@banyan/sdk";
 import { freePort, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
+import { freeSubnet } from "../../integration/node/free-subnet.ts";
 import { footprintOf } from "../footprint.ts";
 import { removeDataDir } from "../start-banyan.ts";
 import { untilReady } from "../until-ready.ts";
@@ -9,7 +10,6 @@ import { Inventory } from "./inventory.ts";
 import { ServiceProcess } from "./service-process.ts";
 
 export const POOL_SIZE = 4;
-const SUBNET = "10.213.0.0/16";
 
 /** Banyan with its services apart, on one machine: what a kill takes away is one service and nothing else. */
 export interface Cluster {
@@ -53,7 +53,7 @@ export async function startCluster(): Promise<Cluster> {
   });
   const imageBuilder = service("image-builder");
   const agent = service("runner-agent", {
-    BANYAN_NODE_SUBNET: SUBNET,
+    BANYAN_NODE_SUBNET: freeSubnet(),
     BANYAN_NODE_DISK_MB: "8192",
     BANYAN_POOL_SIZE: String(POOL_SIZE),
     BANYAN_NODE_ON_STOP: "purge",
@@ -78,8 +78,9 @@ export async function startCluster(): Promise<Cluster> {
     await Promise.all(services.map((one) => one.start()));
     await untilReady(new Banyan({ url, apiKey }));
   } catch (error) {
-    for (const one of services) await one.kill();
+    for (const one of services.toReversed()) await one.end();
     await Promise.all([nats.stop(), postgres.stop()]);
+    await removeDataDir(dataDir);
     throw error;
   }
   return cluster;

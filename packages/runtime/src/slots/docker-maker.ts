@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -30,6 +30,8 @@ const ALIVE_STATES: ReadonlySet<string> = new Set(["running", "paused"]);
 const SLOT_ID = /^slot_[a-z0-9]+$/;
 /** `sun_path` of a unix socket, its terminating NUL included. */
 const SOCKET_PATH_BYTES_MAX = 108;
+/** In a slot's directory once everything of it is made. */
+const FINISHED_NAME = "finished";
 
 /** Slots as hardened Docker containers of an almost empty image. */
 export class DockerSlotMaker implements SlotMaker {
@@ -88,7 +90,9 @@ export class DockerSlotMaker implements SlotMaker {
       const { State } = await container.inspect();
       await network.connect(State.Pid, id, address);
       await this.#waitForInit(id);
-      return this.#slotOf(id, handle, State.Pid, address);
+      const slot = this.#slotOf(id, handle, State.Pid, address);
+      writeFileSync(join(directory, FINISHED_NAME), "");
+      return slot;
     } catch (error) {
       await this.#remove({ id, handle });
       throw dockerFault("make a slot", error);
@@ -159,7 +163,8 @@ export class DockerSlotMaker implements SlotMaker {
       this.#options.network.addresses.adopt(address);
       this.#addresses.set(id, address);
     }
-    return { id, handle, alive: true, slot: this.#slotOf(id, handle, pid, address) };
+    const finished = existsSync(join(this.#options.slotsDirectory, id, FINISHED_NAME));
+    return { id, handle, alive: true, finished, slot: this.#slotOf(id, handle, pid, address) };
   }
 
   async #pidOf(handle: string): Promise<number | null> {

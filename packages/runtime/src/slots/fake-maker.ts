@@ -53,7 +53,7 @@ export class FakeSlotMaker implements SlotMaker {
 
   async list(): Promise<ListedSlot[]> {
     return [...this.#fake.slots.values()].map(({ slot, alive }) =>
-      alive ? { id: slot.id, handle: slot.handle, alive, slot } : { id: slot.id, handle: slot.handle, alive },
+      alive ? { id: slot.id, handle: slot.handle, alive, finished: true, slot } : { id: slot.id, handle: slot.handle, alive },
     );
   }
 

@@ -28,7 +28,8 @@ export interface SlotMaker {
   onDeath(report: (slotId: string) => void): () => void;
 }
 
-export type ListedSlot = { id: string; handle: string } & ({ alive: true; slot: Slot } | { alive: false });
+/** Not finished: who made it died before its network and its init were ready, and nobody can tell how far it came. */
+export type ListedSlot = { id: string; handle: string } & ({ alive: true; finished: boolean; slot: Slot } | { alive: false });
 
 /** Bounds of a slot that no sandbox is attached to: only init runs in it. Attach sets those of the sandbox. */
 export const IDLE_SLOT = { memoryMb: 256, cpu: 1, pids: 64 } as const;

@@ -30,7 +30,7 @@ export async function adopt(parts: NodeParts): Promise<Adopted> {
       parts.pool.adopt({ free: [], taken: [each.slot] });
       parts.registry.setRunning({ ...entry, slot: each.slot }, each.slot, null);
       adopted.running.push(entry);
-    } else if (each.alive && upper === null && !named.has(each.id)) free.push(each.slot);
+    } else if (each.alive && each.finished && upper === null && !named.has(each.id)) free.push(each.slot);
     else adopted.useless.push(each);
   }
   parts.pool.adopt({ free, taken: [] });
