@@ -27,7 +27,6 @@ export class ServiceProcess {
     });
     this.#child = child;
     this.#output = collect(child);
-    for (const st of [child.stdout, child.stderr])
     const late = AbortSignal.timeout(READY_MS);
     // "close" comes after the last of its output.
     const ended = once(child, "close", { signal: late }).then(([code, signal]) => `it ended with ${code ?? signal}`);
