@@ -1,3 +1,4 @@
+export { type Backing, type BackingOptions, onBacking } from "./backing.ts";
 export { type BaseConfig, readBaseConfig, readEnvironment } from "./config.ts";
 export * from "./embedded/index.ts";
 export { type Checks, type HealthOptions, type HealthServer, startHealthServer } from "./health.ts";

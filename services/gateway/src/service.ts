@@ -1,6 +1,4 @@
-import { type Bus, connectBus } from "@banyan/bus";
-import { type Database, openDatabase } from "@banyan/db";
-import { defineService, type Host, type RunningService, startLoop } from "@banyan/service";
+import { type Backing, defineService, type Host, onBacking, type RunningService, startLoop } from "@banyan/service";
 import { getRequestListener } from "@hono/node-server";
 import { openAccessNotices } from "./auth/access-notices.ts";
 import { createKeyRing } from "./auth/key-ring.ts";
@@ -22,23 +20,13 @@ export interface RunningGateway extends RunningService {
 
 export const gatewayService = defineService<Config>({ name: "gateway", start: startGateway });
 
-export async function startGateway(config: Config, host: Host): Promise<RunningGateway> {
-  const { logger, clock } = host;
-  const db = await openDatabase({ url: config.databaseUrl, schema: config.databaseSchema, migrations, clock });
-  const bus = await connectBus({ servers: config.natsUrl, name: "gateway", logger, clock }).catch(async (error) => {
-    await db.close();
-    throw error;
-  });
-  try {
-    return await run(config, host, db, bus);
-  } catch (error) {
-    await bus.close();
-    await db.close();
-    throw error;
-  }
+export function startGateway(config: Config, host: Host): Promise<RunningGateway> {
+  const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
+  return onBacking({ name: "gateway", natsUrl: config.natsUrl, database }, host, (backing) => run(config, host, backing));
 }
 
-async function run(config: Config, { logger, clock, metrics }: Host, db: Database, bus: Bus): Promise<RunningGateway> {
+async function run(config: Config, { logger, clock, metrics }: Host, backing: Backing): Promise<RunningGateway> {
+  const { db, bus } = backing;
   const { defaultQuota, clusterToken } = config;
   await ensureBootstrap(db, { quota: defaultQuota, key: config.bootstrapKey, now: clock.now() });
   const keyRing = createKeyRing({ find: (hash) => findCaller(db, hash), clock });
@@ -60,12 +48,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, db: Databas
   logger.info({ url: publicUrl }, "the gateway serves");
   return {
     url: publicUrl,
-    checks: {
-      database: () => db.ping(),
-      bus: async () => {
-        if (!bus.connected) throw new Error("the connection to NATS is lost");
-      },
-    },
+    checks: backing.checks,
     async stop() {
       endUpgrades();
       await http.stop();
@@ -73,8 +56,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, db: Databas
       await noteKeyUse(db, keyRing, clock).catch((err: unknown) => logger.warn({ err }, "the last uses of keys are not noted"));
       access.stop();
       await nodes.close();
-      await bus.close();
-      await db.close();
+      await backing.close();
     },
   };
 }

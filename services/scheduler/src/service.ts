@@ -1,6 +1,4 @@
-import { type Bus, connectBus } from "@banyan/bus";
-import { type Database, openDatabase } from "@banyan/db";
-import { defineService, type Host, type RunningService } from "@banyan/service";
+import { type Backing, defineService, type Host, onBacking, type RunningService } from "@banyan/service";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import * as handlers from "./handlers/index.ts";
@@ -18,23 +16,13 @@ import { migrations } from "./store/migrations.ts";
 
 export const schedulerService = defineService<Config>({ name: "scheduler", start });
 
-async function start(config: Config, host: Host): Promise<RunningService> {
-  const { logger, clock } = host;
-  const db = await openDatabase({ url: config.databaseUrl, schema: config.databaseSchema, migrations, clock });
-  const bus = await connectBus({ servers: config.natsUrl, name: "scheduler", logger, clock }).catch(async (error) => {
-    await db.close();
-    throw error;
-  });
-  try {
-    return await run(config, host, db, bus);
-  } catch (error) {
-    await bus.close();
-    await db.close();
-    throw error;
-  }
+function start(config: Config, host: Host): Promise<RunningService> {
+  const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
+  return onBacking({ name: "scheduler", natsUrl: config.natsUrl, database }, host, (backing) => run(config, host, backing));
 }
 
-async function run(config: Config, { logger, clock, metrics }: Host, db: Database, bus: Bus): Promise<RunningService> {
+async function run(config: Config, { logger, clock, metrics }: Host, backing: Backing): Promise<RunningService> {
+  const { db, bus } = backing;
   const store = createStore(db);
   const ledger = new Ledger();
   const nodes = new Nodes(ledger, clock);
@@ -63,19 +51,13 @@ async function run(config: Config, { logger, clock, metrics }: Host, db: Databas
   await bus.flush();
   logger.info({ sandboxes: ledger.size, nodes: ctx.nodes.ids().length }, "the scheduler serves");
   return {
-    checks: {
-      database: () => db.ping(),
-      bus: async () => {
-        if (!bus.connected) throw new Error("the connection to NATS is lost");
-      },
-    },
+    checks: backing.checks,
     async stop() {
       await Promise.all(served.map((one) => one.stop()));
       await ctx.lanes.idle();
       await late.idle();
       await loops.stop();
-      await bus.close();
-      await db.close();
+      await backing.close();
     },
   };
 }
