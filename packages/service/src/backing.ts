@@ -44,7 +44,7 @@ function backingOf(db: Database, bus: Bus): Backing {
     checks: {
       database: () => db.ping(),
       bus: async () => {
-        if (!bus.connected) throw fault("bus.unavailable");
+        if (!bus.connected) throw fault("bus.unavailable", {}, { message: "The connection to NATS is lost." });
       },
     },
     async close() {
