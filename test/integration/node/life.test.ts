@@ -11,7 +11,7 @@ const GRACE_MS = 10_000;
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await testNode({ pool: { target: 4, parallel: 2, perS: 50, slotsMax: 100 } });
+  node = await testNode({ pool: { target: 4, parallel: 2, perS: 50, slotsMax: 100, quietMs: 0 } });
 });
 afterAll(() => node?.end());
 
@@ -47,7 +47,7 @@ it("keeps a sandbox's files over stop and start, and forgets them with a delete"
 
 describe("on plain directories", () => {
   let plain: TestNode;
-  const config: Partial<NodeConfig> = { disk: "plain", pool: { target: 1, parallel: 1, perS: 50, slotsMax: 10 } };
+  const config: Partial<NodeConfig> = { disk: "plain", pool: { target: 1, parallel: 1, perS: 50, slotsMax: 10, quietMs: 0 } };
   beforeAll(async () => {
     plain = await testNode(config);
   });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   world = await openOutsideWorld();
   hostServer = createServer((socket) => socket.end("host\n")).listen(0, "0.0.0.0");
   await once(hostServer, "listening");
-  node = await testNode({ pool: { target: 3, parallel: 2, perS: 50, slotsMax: 50 } });
+  node = await testNode({ pool: { target: 3, parallel: 2, perS: 50, slotsMax: 50, quietMs: 0 } });
   open = await sandbox({ egress: "open", allow: [] });
 });
 afterAll(async () => {

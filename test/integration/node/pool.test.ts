@@ -9,7 +9,10 @@ const BURST = 50;
 let node: TestNode;
 let ended = false;
 beforeAll(async () => {
-  node = await testNode({ pool: { target: 20, parallel: 3, perS: 50, slotsMax: 60 }, overcommit: { cpu: 100, memory: 20, disk: 100 } });
+  node = await testNode({
+    pool: { target: 20, parallel: 3, perS: 50, slotsMax: 60, quietMs: 0 },
+    overcommit: { cpu: 100, memory: 20, disk: 100 },
+  });
 });
 afterAll(async () => {
   if (!ended) await node?.end();
@@ -74,7 +77,7 @@ it("leaves nothing behind after a purge but the image with the stopped disks", a
   await node.stop("purge");
   expect(await footprint(node)).toEqual(NOTHING);
   expect(cgroupsOf(before.containers)).toEqual([]);
-  const next = await testNode({ dataDir: node.config.dataDir, pool: { target: 0, parallel: 1, perS: 1, slotsMax: 1 } });
+  const next = await testNode({ dataDir: node.config.dataDir, pool: { target: 0, parallel: 1, perS: 1, slotsMax: 1, quietMs: 0 } });
   expect(next.parts.registry.list(null).sandboxes.length).toBeGreaterThan(0);
   expect(next.parts.registry.list(null).sandboxes.every(({ state }) => state === "stopped")).toBe(true);
   await next.end();

@@ -34,7 +34,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
     dockerHost: process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost,
     subnet: freeSubnet(),
     diskMb: 4_096,
-    pool: { target: 2, parallel: 2, perS: 50, slotsMax: 100 },
+    pool: { target: 2, parallel: 2, perS: 50, slotsMax: 100, quietMs: 0 },
     ...changes,
   };
   const died: TestNode["died"] = [];

@@ -4,7 +4,7 @@ import { eventually, fakeClock } from "@banyan/testkit";
 import { expect, it } from "vitest";
 import { SlotPool } from "./pool.ts";
 
-const BOUNDS = { target: 4, parallel: 2, perS: 1_000, slotsMax: 1_000, waitersMax: 500 };
+const BOUNDS = { target: 4, parallel: 2, perS: 1_000, slotsMax: 1_000, quietMs: 0, waitersMax: 500 };
 
 function poolOf(changes: Partial<typeof BOUNDS> = {}) {
   const fake = new FakeSlots();
@@ -132,4 +132,17 @@ it("makes no more when it is stopped, and keeps what is free", async () => {
   expect(pool.take()).not.toBeNull();
   await clock.advance(1_000);
   expect(fake.made).toBe(2);
+});
+
+it("leaves the machine to a burst it can serve, then makes and destroys what is due", async () => {
+  const { pool, fake, clock } = poolOf({ target: 8, quietMs: 200 });
+  pool.start();
+  await until(clock, () => pool.status.free === 8);
+  const first = await pool.claim(1_000);
+  await pool.claim(1_000);
+  pool.release(first.slot);
+  await clock.advance(150);
+  expect(pool.status).toMatchObject({ free: 6, starting: 0 });
+  expect(fake.slots.has(first.slot.id)).toBe(true);
+  await until(clock, () => pool.status.free === 8 && !fake.slots.has(first.slot.id));
 });

@@ -1,7 +1,7 @@
 import { fault } from "@banyan/contracts";
 import { assert, type Clock, type Logger } from "@banyan/kernel";
 import { isAlive as isProcessAlive, type Slot, type SlotMaker } from "@banyan/runtime";
-import { backoffMs, type RefillBounds, RefillPace, slotsWanted } from "./refill.ts";
+import { backoffMs, type RefillBounds, RefillPace, restMs, slotsWanted } from "./refill.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface PoolOptions extends RefillBounds {
@@ -18,6 +18,8 @@ export interface Claim {
 }
 
 const DESTROYS_MAX = 2;
+/** Beyond so many dead slots their destruction waits for no quiet. */
+const DESTROYS_HELD_MAX = 128;
 
 /**
  * The warm pool. A slot is here from the moment it is made until it is destroyed: free, or taken by exactly one claim. Taken slots never
@@ -36,6 +38,7 @@ export class SlotPool {
   readonly #toDestroy: Slot[] = [];
   #failures = 0;
   #nextMakeAt = 0;
+  #claimedAt = Number.NEGATIVE_INFINITY;
   #stopped = new AbortController();
   #isPaused = false;
 
@@ -125,12 +128,19 @@ export class SlotPool {
   /** Makes no more slots and waits for those on their way in or out. The free ones stay. */
   async stop(): Promise<void> {
     this.#stopped.abort();
+    this.#destroyNext();
     while (this.#making.size + this.#destroying.size > 0) await Promise.all([...this.#making, ...this.#destroying]);
   }
 
   #hand(slot: Slot): void {
     assert(!this.#taken.has(slot.id), `slot ${slot.id} was handed out twice`);
     this.#taken.set(slot.id, slot);
+    this.#claimedAt = this.#options.clock.monotonicMs();
+  }
+
+  #restMs(): number {
+    const state = { free: this.#free.length, waiting: this.#waiters.size };
+    return restMs(this.#options, state, this.#options.clock.monotonicMs() - this.#claimedAt);
   }
 
   #noSlot(): Error {
@@ -141,9 +151,9 @@ export class SlotPool {
     const { clock } = this.#options;
     const state = { free: this.#free.length, starting: this.#making.size, taken: this.#taken.size, waiting: this.#waiters.size };
     for (let wanted = slotsWanted(this.#options, state); wanted > 0 && !this.#stopped.signal.aborted; wanted--) {
-      const delayMs = this.#nextMakeAt - clock.monotonicMs();
+      const delayMs = Math.max(this.#nextMakeAt - clock.monotonicMs(), this.#restMs());
       if (delayMs > 0) {
-        this.#refillLater(delayMs);
+        this.#later(delayMs);
         return;
       }
       this.#nextMakeAt = clock.monotonicMs() + 1_000 / this.#options.perS;
@@ -155,12 +165,14 @@ export class SlotPool {
     }
   }
 
-  #refillLater(delayMs: number): void {
+  /** Goes on with making and destroying slots. */
+  #later(delayMs: number): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
     const resume = () => {
       this.#isPaused = false;
       this.#refill();
+      this.#destroyNext();
     };
     this.#options.clock.sleep(delayMs, this.#stopped.signal).then(resume, () => {
       this.#isPaused = false;
@@ -194,6 +206,12 @@ export class SlotPool {
 
   #destroyNext(): void {
     while (this.#destroying.size < DESTROYS_MAX) {
+      const waits = !this.#stopped.signal.aborted && this.#toDestroy.length <= DESTROYS_HELD_MAX;
+      const delayMs = waits && this.#toDestroy.length > 0 ? this.#restMs() : 0;
+      if (delayMs > 0) {
+        this.#later(delayMs);
+        return;
+      }
       const slot = this.#toDestroy.shift();
       if (slot === undefined) return;
       const destroying = this.#destroy(slot).finally(() => {

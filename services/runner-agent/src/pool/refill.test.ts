@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { backoffMs, type RefillBounds, RefillPace, slotsWanted } from "./refill.ts";
+import { backoffMs, type RefillBounds, RefillPace, restMs, slotsWanted } from "./refill.ts";
 
-const bounds: RefillBounds = { target: 8, parallel: 4, perS: 10, slotsMax: 20 };
+const bounds: RefillBounds = { target: 8, parallel: 4, perS: 10, slotsMax: 20, quietMs: 0 };
 const idle = { free: 0, starting: 0, taken: 0, waiting: 0 };
 
 it("makes what is missing, at most so many at once", () => {
@@ -32,4 +32,12 @@ it("says how long it takes until those in front have their slots", () => {
   expect(pace.retryAfterMs(bounds, 9)).toBeCloseTo(2_000, -1);
   expect(pace.retryAfterMs(bounds, 100_000)).toBe(30_000);
   expect(pace.retryAfterMs({ ...bounds, perS: 1 }, 1)).toBe(2_000);
+});
+
+it("leaves the machine to claims for a while, but not when the pool is low or someone waits", () => {
+  const calm = { ...bounds, quietMs: 200 };
+  expect(restMs(calm, { free: 8, waiting: 0 }, 50)).toBe(150);
+  expect(restMs(calm, { free: 8, waiting: 0 }, 500)).toBe(0);
+  expect(restMs(calm, { free: 2, waiting: 0 }, 50)).toBe(0);
+  expect(restMs(calm, { free: 8, waiting: 1 }, 50)).toBe(0);
 });

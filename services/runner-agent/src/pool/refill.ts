@@ -8,6 +8,8 @@ export interface RefillBounds {
   perS: number;
   /** Slots that may exist in all: free, being made and in use. */
   slotsMax: number;
+  /** After a claim, so long the machine is left to those who are being served, unless the pool runs low. */
+  quietMs: number;
 }
 
 export interface RefillState {
@@ -25,12 +27,23 @@ const RETRY_AFTER_MAX_MS = 30_000;
 /** Assumed until the first slots were made. */
 const MAKE_MS_ASSUMED = 400;
 const SMOOTHING = 0.2;
+/** The share of the target at which the pool is low. */
+const LOW_WATER = 0.25;
 
 /** How many more slots to begin now, the rate left aside. */
 export function slotsWanted(bounds: RefillBounds, state: RefillState): number {
   const missing = bounds.target + state.waiting - state.free - state.starting;
   const room = bounds.slotsMax - state.free - state.starting - state.taken;
   return Math.max(0, Math.min(missing, room, bounds.parallel - state.starting));
+}
+
+/**
+ * How long making and destroying slots should still wait. A container engine takes whole cores for each slot; a burst that the pool can serve
+ * is served before they are taken from it.
+ */
+export function restMs(bounds: RefillBounds, state: Pick<RefillState, "free" | "waiting">, sinceClaimMs: number): number {
+  if (state.waiting > 0 || state.free <= bounds.target * LOW_WATER) return 0;
+  return Math.max(0, bounds.quietMs - sinceClaimMs);
 }
 
 /** How long to leave the container engine alone after so many failures in a row. */
