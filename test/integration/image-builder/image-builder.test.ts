@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { type Bus, connectBus } from "@banyan/bus";
 import { ListImages, layerBlob, ResolveImage } from "@banyan/contracts";
-import { type Config, defaultRecipe, imageBuilderService, LayerCache, recipeKey } from "@banyan/image-builder";
+import { buildFromPackages, type Config, defaultRecipe, imageBuilderService, LayerCache, recipeKey } from "@banyan/image-builder";
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
 import type { RunningService } from "@banyan/service";
 import { createTelemetry, type Telemetry } from "@banyan/telemetry";
@@ -129,6 +129,34 @@ it("serves a new database from the cache", async () => {
   const second = await eventually(() => resolve());
   expect(second.image.id).not.toBe(first.image.id);
   expect(second.image.layers).toEqual(first.image.layers);
+});
+
+it("fails with its reason, and is tried again until it succeeds", async () => {
+  rmSync(cacheDir, { recursive: true });
+  mkdirSync(cacheDir);
+  await start(await postgres.freshDatabase());
+  rmSync(cacheDir, { recursive: true });
+  writeFileSync(cacheDir, "in the way");
+  const failure = await eventually(async () => {
+    const answer = await resolve().catch((thrown) => thrown);
+    expect(answer.code).toBe("image.build_failed");
+    return answer;
+  });
+  expect(failure.details.reason).toContain("ENOTDIR");
+  expect(failure.details.retryAfterMs).toBeGreaterThan(0);
+  rmSync(cacheDir);
+  const digest = await cacheLayer("e");
+  const { image } = await eventually(() => resolve(), { timeoutMs: 30_000 });
+  expect(image).toMatchObject({ state: "ready", error: null, layers: [{ digest }] });
+});
+
+it("says what packages cannot be had", async () => {
+  const recipe = { ...defaultRecipe, packages: ["no-such-package"] };
+  const building = buildFromPackages(recipe, join(cacheDir, "layer"), { logger: silentLogger, signal: new AbortController().signal });
+  await expect(building).rejects.toMatchObject({
+    code: "image.build_failed",
+    details: { step: "packages", output: expect.stringContaining("E: ") },
+  });
 });
 
 it("does not take a cache entry for whole that was never finished", async () => {
