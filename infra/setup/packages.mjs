@@ -29,7 +29,7 @@ const TOOLS = [
   },
   { packages: ["nats-server"], present: () => findProgram("nats-server") !== null, unless: "nats", units: ["nats-server.service"] },
   { packages: ["postgresql"], present: hasPostgres, unless: "postgres", units: ["postgresql.service"] },
-  { packages: ["musl-tools", "gcc", "linux-libc-dev"], present: () => findProgram("musl-gcc") !== null && findProgram("gcc") !== null },
+  { packages: ["musl-tools", "gcc", "libc6-dev"], present: () => findProgram("musl-gcc") !== null && findProgram("gcc") !== null },
   { packages: ["make"], present: () => findProgram("make") !== null },
   { packages: ["iproute2"], present: () => findProgram("ip") !== null },
   { packages: ["nftables"], present: () => findProgram("nft") !== null },
@@ -39,15 +39,22 @@ const TOOLS = [
   { packages: ["zstd"], present: () => findProgram("zstd") !== null },
   { packages: ["tar"], present: () => findProgram("tar") !== null },
 ];
+/** What only the tests look at the machine with. */
+const TEST_TOOLS = [
+  { packages: ["procps"], present: () => findProgram("pgrep") !== null && findProgram("kill") !== null },
+  { packages: ["python3"], present: () => findProgram("python3") !== null },
+];
 
 /**
  * Installs what is missing with apt-get. `configured` names what the user brings by URL and need not be installed.
  * @param {import("./report.mjs").Report} report
  * @param {{ docker: boolean, nats: boolean, postgres: boolean }} configured
+ * @param {boolean} forTests
  */
-export async function installPackages(report, configured) {
+export async function installPackages(report, configured, forTests) {
   restoreAfterKill();
-  const missing = TOOLS.filter((tool) => !(tool.unless !== undefined && configured[tool.unless]) && !tool.present());
+  const wanted = forTests ? [...TOOLS, ...TEST_TOOLS] : TOOLS;
+  const missing = wanted.filter((tool) => !(tool.unless !== undefined && configured[tool.unless]) && !tool.present());
   if (missing.length === 0) return;
   const packages = missing.flatMap((tool) => tool.packages);
   if (findProgram("apt-get") === null) {

@@ -13,10 +13,11 @@ const CACHE_DIR_DEFAULT = "/var/cache/banyan";
 await runCommand(async () => {
   const cacheDir = process.env.BANYAN_TEST_CACHE_DIR ?? CACHE_DIR_DEFAULT;
   mkdirSync(cacheDir, { recursive: true });
-  await bootstrap(cacheDir);
+  await bootstrap(cacheDir, { forTests: true });
   const workDir = mkdtempSync(join(tmpdir(), "banyan-test-"));
   try {
-    const env = { BANYAN_TEST_CACHE_DIR: cacheDir };
+    // Not /tmp: where that is memory, what tests write there counts against the limits they test.
+    const env = { BANYAN_TEST_CACHE_DIR: cacheDir, TMPDIR: "/var/tmp" };
     const resultsPath = join(workDir, "results.json");
     const typesExit = await runScript("node_modules/typescript/bin/tsc", ["--noEmit", "-p", "tsconfig.json"]);
     const vitestExit = await runScript(

@@ -1,11 +1,14 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { type Clock, type Logger, systemClock } from "@banyan/kernel";
 import { endProcess, readLivingNote, removeNote } from "./process-note.ts";
 import { spawnServer } from "./spawn-server.ts";
 
+const run = promisify(execFile);
 const READY_MS = 60_000;
 const STOP_MS = 30_000;
 const CALL_MS = 30_000;
@@ -70,6 +73,8 @@ export async function startDockerEngine(options: StartDockerOptions): Promise<Em
       await endProcess(living, "SIGTERM", STOP_MS, clock);
     }
     await removeNote(notePath);
+    await unmountBelow(dataDir);
+    await unmountBelow(runDir);
     await rm(runDir, { recursive: true, force: true });
   }
 }
@@ -87,6 +92,13 @@ function dockerdArgs(dataRoot: string, runDir: string, socketPath: string): stri
     "--ip-forward=false",
     "--log-level=warn",
   ];
+}
+
+/** Where `/` is not a shared mount the engine mounts its data directory on itself, and with --live-restore it may leave it so. */
+async function unmountBelow(directory: string): Promise<void> {
+  const mountinfo = await readFile("/proc/self/mountinfo", "utf8");
+  const points = mountinfo.split("\n").map((line) => line.split(" ")[4] ?? "");
+  for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse()) await run("umount", [point]);
 }
 
 /** With --live-restore they would go on without the engine. */
