@@ -29,7 +29,7 @@ const TOOLS = [
   },
   { packages: ["nats-server"], present: () => findProgram("nats-server") !== null, unless: "nats", units: ["nats-server.service"] },
   { packages: ["postgresql"], present: hasPostgres, unless: "postgres", units: ["postgresql.service"] },
-  { packages: ["musl-tools", "gcc", "libc6-dev"], present: () => findProgram("musl-gcc") !== null && findProgram("gcc") !== null },
+  { packages: ["musl-tools", "gcc", "libc6-dev"], present: hasCompiler },
   { packages: ["make"], present: () => findProgram("make") !== null },
   { packages: ["iproute2"], present: () => findProgram("ip") !== null },
   { packages: ["nftables"], present: () => findProgram("nft") !== null },
@@ -39,6 +39,11 @@ const TOOLS = [
   { packages: ["zstd"], present: () => findProgram("zstd") !== null },
   { packages: ["tar"], present: () => findProgram("tar") !== null },
 ];
+/** Without the C library's headers gcc is there and of no use. */
+function hasCompiler() {
+  return findProgram("musl-gcc") !== null && findProgram("gcc") !== null && existsSync("/usr/include/stdio.h");
+}
+
 /** What only the tests look at the machine with. */
 const TEST_TOOLS = [
   { packages: ["procps"], present: () => findProgram("pgrep") !== null && findProgram("kill") !== null },
