@@ -10,7 +10,7 @@ const FLAGS = {
   host: { variable: "BANYAN_HTTP_HOST", argument: "<address>", help: "address the API listens on (127.0.0.1)" },
   "data-dir": { variable: "BANYAN_DATA_DIR", argument: "<directory>", help: "where everything is kept (/var/lib/banyan)" },
   "pool-size": { variable: "BANYAN_POOL_SIZE", argument: "<n>", help: "slots kept warm (16)" },
-  "log-level": { variable: "BANYAN_LOG_LEVEL", argument: "<level>", help: "debug, info, warn or error (warn)" },
+  "log-level": { variable: "BANYAN_LOG_LEVEL", argument: "<level>", help: "of the log file: debug, info, warn or error (info)" },
 };
 
 export const DATA_DIR_DEFAULT = "/var/lib/banyan";

@@ -66,7 +66,7 @@ function stopAsked(): { promise: Promise<void> } {
     signals += 1;
     if (signals > 1) {
       complain("\n  Ended by force; the next start cleans up.");
-      for (const { pid } of standalone?.backing.own ?? []) process.kill(pid, "SIGKILL");
+      for (const { pid } of standalone?.backing.own ?? []) killIfThere(pid);
       process.exit(EXIT_FORCED);
     }
     resolve();
@@ -74,6 +74,14 @@ function stopAsked(): { promise: Promise<void> } {
   for (const signal of SIGNALS) process.on(signal, ask);
   if (process.send !== undefined) process.once("disconnect", resolve);
   return { promise };
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 function greet({ url, apiKey }: Standalone, { path }: LogFile): void {
