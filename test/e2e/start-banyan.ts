@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -11,8 +11,8 @@ export const IMAGE_MS = 300_000;
 export const PATIENCE_MS = 240_000;
 const READY_MS = 90_000;
 const STOP_MS = 90_000;
-/** One node at a time runs here; another test run on this machine is another process. */
-export const SUBNET = `10.${130 + (process.pid % 110)}.0.0/16`;
+/** One node at a time runs here; another test run on this machine, also one that was killed, has another. */
+export const SUBNET = freeSubnet();
 const OUTPUT_TAIL = 4_000;
 
 export interface TestBanyan {
@@ -98,6 +98,14 @@ export function collect(child: ChildProcess): () => string {
     });
   }
   return () => text;
+}
+
+function freeSubnet(): string {
+  const taken = execFileSync("ip", ["-4", "-o", "addr"], { encoding: "utf8" });
+  const candidates = Array.from({ length: 110 }, (_, index) => `10.${130 + ((process.pid + index) % 110)}.`);
+  const free = candidates.find((prefix) => !taken.includes(` ${prefix}`));
+  if (free === undefined) throw new Error("every subnet for tests is taken on this machine");
+  return `${free}0.0/16`;
 }
 
 export const removeDataDir = (dataDir: string): Promise<void> => rm(dataDir, { recursive: true, force: true });
