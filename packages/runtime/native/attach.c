@@ -18,7 +18,7 @@ static const uint8_t kinds[TAG_MAX + 1] = {
     [TAG_ID] = KIND_NUMBER,    [TAG_PID] = KIND_NUMBER, [TAG_STARTTIME] = KIND_NUMBER, [TAG_FLAGS] = KIND_NUMBER,
     [TAG_LIMIT] = KIND_NUMBER, [TAG_PATH] = KIND_TEXT,  [TAG_TIMEOUT_MS] = KIND_NUMBER, [TAG_HOSTNAME] = KIND_TEXT,
     [TAG_LOWER] = KIND_TEXT,   [TAG_UPPER] = KIND_TEXT, [TAG_WORK] = KIND_TEXT,        [TAG_SEED] = KIND_BYTES,
-    [TAG_CGROUP] = KIND_BYTES,
+    [TAG_CGROUP] = KIND_BYTES, [TAG_ARGV] = KIND_TEXT,  [TAG_DATA] = KIND_BYTES,
 };
 
 static const struct operation {
@@ -36,6 +36,7 @@ static const struct operation {
     [ATTACH_CGROUP] = {serve_cgroup, B(TAG_CGROUP), B(TAG_CGROUP)},
     [ATTACH_DISK_ENABLE] = {serve_disk_enable, B(TAG_PATH), B(TAG_PATH)},
     [ATTACH_DISK_USAGE] = {serve_disk_usage, B(TAG_PATH), B(TAG_PATH)},
+    [ATTACH_RUN] = {serve_run, B(TAG_ARGV) | B(TAG_DATA) | B(TAG_TIMEOUT_MS), B(TAG_ARGV)},
 };
 
 static struct running {
@@ -106,7 +107,7 @@ _Noreturn static void run_task(const struct frame *frame) {
   if (operation && operation->run) {
     schema.allowed = operation->allowed | B(TAG_ID);
     schema.required = operation->required | B(TAG_ID);
-    schema.repeated = B(TAG_LOWER) | B(TAG_SEED) | B(TAG_CGROUP);
+    schema.repeated = B(TAG_LOWER) | B(TAG_SEED) | B(TAG_CGROUP) | B(TAG_ARGV);
   }
   int error = message_decode(&task.request, frame, &schema);
   task.id = message_number(&task.request, TAG_ID, 0);

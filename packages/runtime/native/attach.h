@@ -29,5 +29,6 @@ void serve_disk_delete(struct task *task);
 void serve_disk_limit(struct task *task);
 void serve_disk_usage(struct task *task);
 void serve_disk_enable(struct task *task);
+void serve_run(struct task *task);
 
 #endif

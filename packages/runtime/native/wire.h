@@ -141,6 +141,7 @@ enum attach_type {
   ATTACH_CGROUP = 6,
   ATTACH_DISK_ENABLE = 7,
   ATTACH_DISK_USAGE = 8,
+  ATTACH_RUN = 9,
 };
 
 enum attach_flag {

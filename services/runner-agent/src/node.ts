@@ -124,7 +124,7 @@ async function assemble(config: NodeConfig, { layerSource, clock, logger, metric
   const disk = await openDisk({ dataDir, mode: config.disk, sizeMb: config.diskMb, attach, warn });
   const layers = new LayerStore(join(disk.directory, "layers"), layerSource);
   await layers.removeDrafts();
-  const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers() });
+  const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers(), attach });
   const maker = new DockerSlotMaker({
     docker: openDocker(config.dockerHost),
     nodeId,

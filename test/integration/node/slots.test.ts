@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { systemClock } from "@banyan/kernel";
 import { NODE_DEFAULTS } from "@banyan/runner-agent";
 import {
+  AttachClient,
   buildNative,
   DockerSlotMaker,
   NodeNetwork,
@@ -15,15 +16,20 @@ import { freeSubnet } from "./free-subnet.ts";
 
 const nodeId = `slots-${process.pid}`;
 const slotsDirectory = mkdtempSync("/var/tmp/bny-");
-const network = new NodeNetwork({ nodeId, subnet: freeSubnet(), resolvers: [] });
 let initPath = "";
+let attach: AttachClient;
+let network: NodeNetwork;
 
 beforeAll(async () => {
-  initPath = (await buildNative()).init;
+  const native = await buildNative();
+  initPath = native.init;
+  attach = await AttachClient.start({ binaryPath: native.attach });
+  network = new NodeNetwork({ nodeId, subnet: freeSubnet(), resolvers: [], attach });
   await network.open();
 });
 afterAll(async () => {
   await network.close();
+  await attach.close();
   rmSync(slotsDirectory, { recursive: true, force: true });
 });
 

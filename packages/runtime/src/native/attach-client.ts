@@ -8,6 +8,7 @@ import { AttachFlag, AttachType, Tag, Type } from "./wire.ts";
 
 const DEADLINE_MS = 30_000;
 const KILL_TIMEOUT_MS = 30_000;
+const RUN_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 
 export interface AttachRequest {
@@ -139,6 +140,15 @@ export class AttachClient {
 
   async cgroup(writes: readonly CgroupWrite[]): Promise<void> {
     await this.#request(AttachType.Cgroup, cgroupFields(writes));
+  }
+
+  /** Runs a tool of the host to its end, without a fork of this large process. The output is stdout and stderr together, cut at 2 KiB. */
+  async run(argv: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}): Promise<{ exitCode: number; output: string }> {
+    const timeoutMs = options.timeoutMs ?? RUN_TIMEOUT_MS;
+    const fields: Field[] = [...argv.map((argument): Field => [Tag.Argv, argument]), [Tag.TimeoutMs, timeoutMs]];
+    if (options.stdin !== undefined) fields.push([Tag.Data, options.stdin]);
+    const reply = await this.#request(AttachType.Run, fields, timeoutMs + DEADLINE_MS);
+    return { exitCode: reply.number(Tag.Code), output: reply.text(Tag.Data) };
   }
 
   /** Lets what runs finish, then ends the helper. */

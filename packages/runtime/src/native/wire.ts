@@ -138,6 +138,7 @@ export const AttachType = {
   Cgroup: 6,
   DiskEnable: 7,
   DiskUsage: 8,
+  Run: 9,
 } as const;
 
 export const AttachFlag = {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fault } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import { runCommand, tryCommand } from "../host/command.ts";
+import type { AttachOperations } from "../slots/attach-helper.ts";
 import { canonicalRanges } from "./ranges.ts";
 import { renderAllow, renderDisallow, renderRuleset } from "./ruleset.ts";
 import { AddressAllocator, parseSubnet, type Subnet } from "./subnet.ts";
@@ -11,6 +12,8 @@ export interface NodeNetworkOptions {
   nodeId: string;
   subnet: string;
   resolvers: readonly string[];
+  /** Runs the tools of slot making: there are two for each slot, and a fork of a large process stands still for all it serves. */
+  attach: Pick<AttachOperations, "run">;
 }
 
 /** Where a slot's network namespace is plugged in. */
@@ -34,6 +37,7 @@ export class NodeNetwork {
   readonly resolvers: readonly string[];
   readonly #subnet: Subnet;
   readonly #mac: string;
+  readonly #attach: Pick<AttachOperations, "run">;
   readonly #allow = new Map<string, readonly string[]>();
   /** The table as nft lists it right after loading, to see whether somebody changed it. */
   #loaded = "";
@@ -45,6 +49,7 @@ export class NodeNetwork {
     this.bridge = LINK_PREFIX + hash.slice(0, 8);
     this.table = `banyan_${hash.slice(0, 8)}`;
     this.resolvers = options.resolvers;
+    this.#attach = options.attach;
     this.#subnet = parseSubnet(options.subnet);
     this.addresses = new AddressAllocator(this.#subnet);
     this.#mac = `02:${hash.slice(8, 18).replace(/(..)(?=.)/g, "$1:")}`;
@@ -69,19 +74,18 @@ export class NodeNetwork {
   /** Gives the network namespace of `pid` its eth0. Takes two processes of ip: it belongs to slot making, not to a start. */
   async connect(pid: number, slotId: string, address: string): Promise<SlotLink> {
     const link = this.linkName(slotId);
-    await runCommand("ip", ["-batch", "-"], {
-      stdin: `link add name ${link} type veth peer name eth0 netns ${pid}\n${this.#plugCommands(link)}`,
-    });
+    await this.#tool(["ip", "-batch", "-"], `link add name ${link} type veth peer name eth0 netns ${pid}\n${this.#plugCommands(link)}`);
     // A /32 and a route by way of the gateway: what is meant for a neighbour is routed too, and meets the rules.
-    await runCommand("nsenter", ["--target", String(pid), "--net", "--", "ip", "-batch", "-"], {
-      stdin: `addr add ${address}/32 dev eth0\nlink set eth0 up\nroute add ${this.#subnet.gateway} dev eth0 scope link\nroute add default via ${this.#subnet.gateway}\n`,
-    });
+    await this.#tool(
+      ["nsenter", "--target", String(pid), "--net", "--", "ip", "-batch", "-"],
+      `addr add ${address}/32 dev eth0\nlink set eth0 up\nroute add ${this.#subnet.gateway} dev eth0 scope link\nroute add default via ${this.#subnet.gateway}\n`,
+    );
     return { address, link };
   }
 
   /** Absent is success: the pair vanishes with the slot's namespace. */
   async disconnect(link: string): Promise<void> {
-    if (existsSync(`/sys/class/net/${link}`)) await tryCommand("ip", ["link", "del", link]);
+    if (existsSync(`/sys/class/net/${link}`)) await this.#attach.run(["ip", "link", "del", link]);
   }
 
   /** Narrows an address to these ranges; in force when this resolves. */
@@ -142,8 +146,13 @@ export class NodeNetwork {
   async #plugIn(link: string): Promise<number> {
     const device = `/sys/class/net/${link}`;
     if (!existsSync(device) || existsSync(`${device}/master`)) return 0;
-    await runCommand("ip", ["-batch", "-"], { stdin: this.#plugCommands(link) });
+    await this.#tool(["ip", "-batch", "-"], this.#plugCommands(link));
     return 1;
+  }
+
+  async #tool(argv: readonly string[], stdin: string): Promise<void> {
+    const { exitCode, output } = await this.#attach.run(argv, { stdin });
+    if (exitCode !== 0) throw fault("internal", { argv, exitCode, output }, { message: `${argv.join(" ")} failed: ${output.trim()}` });
   }
 
   #plugCommands(link: string): string {
