@@ -1,6 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
-import { DEFAULT_RESOURCES, NodeDelete, NodeListSandboxes, NodeStart, NodeStop, SandboxDied, type StartOrder } from "@banyan/contracts";
+import {
+  DEFAULT_RESOURCES,
+  NodeDelete,
+  type NodeHeartbeat,
+  NodeListSandboxes,
+  NodeStart,
+  NodeStop,
+  SandboxDied,
+  type StartOrder,
+} from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { NODE_DEFAULTS } from "@banyan/runner-agent";
 import { openDocker } from "@banyan/runtime";
@@ -69,13 +78,21 @@ it("serves its verbs on the bus, and execs through its data plane", async () => 
   });
 });
 
+/** What the agent says now, not what it said before the pool was drawn from. */
+async function poolFull(): Promise<void> {
+  const now = Date.now();
+  const full = async () =>
+    expect(await agent.heartbeat()).toSatisfy((beat: NodeHeartbeat | null) => beat?.pool.free === 3 && beat.at > now);
+  await eventually(full, { timeoutMs: 20_000 });
+}
+
 it("adopts what runs after a kill -9, and knows what ended meanwhile", async () => {
   const [lives, dies, stopped] = [await start(), await start({ epoch: 7 }), await start()];
   await agent.sh(lives, "sleep 300 > /dev/null 2>&1 & echo $! > /pid");
   await agent.bus.call(NodeStop.on(agent.nodeId), { sandboxId: stopped.sandboxId, epoch: 1, graceMs: 0, idleSince: null });
   const { stdout: hostname } = await agent.sh(dies, "cat /proc/sys/kernel/random/uuid > /etc/hostname; cat /etc/hostname");
   expect(hostname).toHaveLength(37);
-  await eventually(async () => expect((await agent.heartbeat())?.pool.free).toBe(3), { timeoutMs: 20_000 });
+  await poolFull();
   await agent.signal("SIGKILL");
 
   const died: string[] = [];
@@ -124,7 +141,7 @@ it("is heard again, and works, after the bus was killed", async () => {
 });
 
 it("does not take over a slot that was not finished when its maker died", async () => {
-  await eventually(async () => expect((await agent.heartbeat())?.pool.free).toBe(3), { timeoutMs: 20_000 });
+  await poolFull();
   await agent.signal("SIGKILL");
   const taken = execFileSync(
     "cat",
@@ -135,7 +152,7 @@ it("does not take over a slot that was not finished when its maker died", async 
   rmSync(`${agent.dataDir}/slots/${half}/finished`);
   await agent.run();
   await eventually(async () => expect((await containers()).map(({ Labels }) => Labels["banyan.slot"])).not.toContain(half));
-  await eventually(async () => expect((await agent.heartbeat())?.pool.free).toBe(3), { timeoutMs: 20_000 });
+  await poolFull();
 });
 
 it("removes containers that nobody knows, and leaves those of others alone", async () => {
