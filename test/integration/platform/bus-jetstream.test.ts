@@ -237,11 +237,11 @@ describe.each([
     await expect(bucket.put("a", 0)).rejects.toMatchObject({ code: "bus.unavailable" });
     await nats.restart({ loseStore });
 
-    const untilDone = <T>(attempt: () => Promise<T>) => eventually(attempt, { timeoutMs: 15_000 });
+    const untilDone = <T>(attempt: () => Promise<T>) => eventually(attempt, { timeoutMs: 30_000 });
     await untilDone(() => bus.publishJob(work, { n: 2 }));
     await untilDone(() => bus.emit(happened, "x", { n: 2 }));
     await untilDone(() => bucket.put("a", 2));
-    await eventually(() => expect([done, heard, values.get("a")]).toEqual([[1, 2], [1, 2], 2]), { timeoutMs: 15_000 });
+    await eventually(() => expect([done, heard, values.get("a")]).toEqual([[1, 2], [1, 2], 2]), { timeoutMs: 30_000 });
     if (!loseStore) expect(await bucket.get("many")).toBe(19);
     watch.stop();
     await Promise.all([jobs.stop(), events.stop()]);
