@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { fault, type LayerRef } from "@banyan/contracts";
 import type { Logger } from "@banyan/kernel";
+import type { Archive } from "../domain/archive.ts";
 import { dpkgOptions, finishScript, type Recipe } from "../domain/recipe.ts";
 import { hostArchive } from "./host-archive.ts";
 import { writeLayer } from "./layer-file.ts";
@@ -52,9 +53,9 @@ function reasonOf(exit: PromiseSettledResult<number | null>, said: readonly stri
   return `mmdebstrap ended with ${exit.value}: ${error}`;
 }
 
-function mmdebstrapArgs(recipe: Recipe, archive: { suite: string; sources: string[]; publicSources: string[] }): string[] {
+function mmdebstrapArgs(recipe: Recipe, archive: Archive): string[] {
   const finish = `chroot "$1" sh -ec ${quote(finishScript(recipe))}`;
-  const sources = `rm -f "$1"/etc/apt/sources.list.d/*; printf '%s\\n' ${archive.publicSources.map(quote).join(" ")} > "$1/etc/apt/sources.list"`;
+  const sources = `rm -f "$1"/etc/apt/sources.list.d/*; printf '%s\\n' ${archive.sources.map(quote).join(" ")} > "$1/etc/apt/sources.list"`;
   return [
     "--mode=root",
     "--variant=minbase",

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fault } from "@banyan/contracts";
 import { type AptSource, type Archive, chooseArchive, parseDeb822Sources, parseOneLineSources } from "../domain/archive.ts";
 
 const OS_RELEASE = "/etc/os-release";
@@ -8,7 +9,13 @@ const APT_DIR = "/etc/apt";
 /** The archive as this host's own configuration names it. */
 export function hostArchive(wantedSuite: string): Archive {
   const osRelease = existsSync(OS_RELEASE) ? readFileSync(OS_RELEASE, "utf8") : "";
-  return chooseArchive({ osRelease, sources: hostSources(), architecture: process.arch }, wantedSuite);
+  const archive = chooseArchive({ osRelease, sources: hostSources() }, wantedSuite);
+  if (archive !== null) return archive;
+  throw fault(
+    "image.build_failed",
+    { path: APT_DIR },
+    { message: "This host has no apt sources of its own release to build the image from." },
+  );
 }
 
 function hostSources(): AptSource[] {

@@ -8,63 +8,35 @@ export interface AptSource {
 /** What a local build takes its packages from. */
 export interface Archive {
   suite: string;
-  /** Lines in the one-line format of sources.list. */
+  /** Lines in the one-line format of sources.list, for the build and for the image itself. */
   sources: string[];
-  /** What the image itself holds as sources: public addresses, since a sandbox reaches no private ones. */
-  publicSources: string[];
 }
 
 interface Distribution {
   keyring: string;
-  publicUri: string;
-  publicSecurityUri: string;
   components: string;
 }
 
-const DEBIAN: Distribution = {
-  keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
-  publicUri: "http://deb.debian.org/debian",
-  publicSecurityUri: "http://deb.debian.org/debian-security",
-  components: "main",
-};
-const UBUNTU: Distribution = {
-  keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
-  publicUri: "http://archive.ubuntu.com/ubuntu",
-  publicSecurityUri: "http://security.ubuntu.com/ubuntu",
-  components: "main universe",
-};
-const UBUNTU_PORTS: Distribution = {
-  ...UBUNTU,
-  publicUri: "http://ports.ubuntu.com/ubuntu-ports",
-  publicSecurityUri: "http://ports.ubuntu.com/ubuntu-ports",
-};
+const DEBIAN: Distribution = { keyring: "/usr/share/keyrings/debian-archive-keyring.gpg", components: "main" };
+const UBUNTU: Distribution = { keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg", components: "main universe" };
 
 /**
- * On Debian the wanted release, from the mirror this host uses itself; on Ubuntu the host's own release, since its keys are the ones at hand.
- * Elsewhere Debian's public archive.
+ * On Debian the wanted release, on Ubuntu the host's own, since its keys are the ones at hand; either from where this host has its packages
+ * itself. Null where it has none: then a local build has nothing to build from.
  */
-export function chooseArchive(
-  host: { osRelease: string; sources: readonly AptSource[]; architecture: string },
-  wantedSuite: string,
-): Archive {
+export function chooseArchive(host: { osRelease: string; sources: readonly AptSource[] }, wantedSuite: string): Archive | null {
   const isUbuntu = osField(host.osRelease, "ID") === "ubuntu";
-  const distribution = !isUbuntu ? DEBIAN : host.architecture === "x64" ? UBUNTU : UBUNTU_PORTS;
+  const { keyring, components } = isUbuntu ? UBUNTU : DEBIAN;
   const hostSuite = osField(host.osRelease, "VERSION_CODENAME");
   const suite = isUbuntu ? hostSuite : wantedSuite;
   const uriOf = (pocket: string) =>
     host.sources.find(({ suites, components }) => suites.includes(`${hostSuite}${pocket}`) && components.includes("main"))?.uri;
-  const lines = (uri: string, securityUri: string, options: string) => [
-    `deb ${options}${uri} ${suite} ${distribution.components}`,
-    `deb ${options}${uri} ${suite}-updates ${distribution.components}`,
-    `deb ${options}${securityUri} ${suite}-security ${distribution.components}`,
-  ];
-  const uri = uriOf("") ?? distribution.publicUri;
-  const signed = `[signed-by=${distribution.keyring}] `;
-  return {
-    suite,
-    sources: lines(uri, uriOf("-security") ?? distribution.publicSecurityUri, signed),
-    publicSources: lines(distribution.publicUri, distribution.publicSecurityUri, signed),
-  };
+  const uri = uriOf("");
+  const securityUri = uriOf("-security");
+  if (uri === undefined) return null;
+  const line = (from: string, pocket: string) => `deb [signed-by=${keyring}] ${from} ${suite}${pocket} ${components}`;
+  const security = securityUri === undefined ? [] : [line(securityUri, "-security")];
+  return { suite, sources: [line(uri, ""), line(uri, "-updates"), ...security] };
 }
 
 function osField(osRelease: string, name: string): string {
