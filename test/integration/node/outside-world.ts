@@ -4,9 +4,9 @@ import { connect } from "node:net";
 import { eventually } from "@banyan/testkit";
 
 /** A server on the internet, on a private network and at the metadata address: all in one network namespace behind a link of this host. */
-export const INTERNET = "203.0.113.10";
-export const INTERNET_TOO = "203.0.113.11";
-export const HOST_ON_INTERNET = "203.0.113.1";
+export const INTERNET = "198.51.100.10";
+export const INTERNET_TOO = "198.51.100.11";
+export const HOST_ON_INTERNET = "198.51.100.1";
 export const PRIVATE = "10.99.77.10";
 export const METADATA = "169.254.169.254";
 export const PORT = 8_080;
@@ -17,7 +17,7 @@ export async function openOutsideWorld(): Promise<{ close(): Promise<void> }> {
   const ip = (...args: string[]) => execFileSync("ip", args, { stdio: "pipe" });
   ip("netns", "add", NAME);
   ip("link", "add", NAME, "type", "veth", "peer", "name", "eth0", "netns", NAME);
-  ip("addr", "add", `${HOST_ON_INTERNET}/24`, "dev", NAME);
+  ip("addr", "add", `${HOST_ON_INTERNET}/28`, "dev", NAME);
   ip("link", "set", NAME, "up");
   for (const address of [INTERNET, INTERNET_TOO, PRIVATE, METADATA]) {
     ip("-n", NAME, "addr", "add", `${address}/24`, "dev", "eth0");
