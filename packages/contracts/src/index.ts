@@ -1,7 +1,9 @@
 export * from "./access.ts";
 export * as api from "./api/index.ts";
+export * from "./build.ts";
 export * from "./errors.ts";
 export * from "./image.ts";
+export * from "./image-spec.ts";
 export * from "./limits.ts";
 export * from "./node.ts";
 export * from "./sandbox.ts";

@@ -84,6 +84,23 @@ export const NodeDelete = nodeRpc("sandbox.delete", {
   errors: ["sandbox.stale_epoch"],
 });
 
+/**
+ * Freezes a sandbox's files into a layer, ships what the blob store lacks, and answers the whole stack. The sandbox goes on. `way`: `stopped`, nothing
+ * ran; `restack`, the upper became the layer; `copy`, the upper was copied while its processes stood still for `pausedMs`.
+ */
+export const NodeSnapshot = nodeRpc("sandbox.snapshot", {
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), layers: z.array(LayerRef).min(1).max(400) }),
+  output: z.object({
+    layers: z.array(LayerRef).min(1).max(400),
+    way: z.enum(["stopped", "restack", "copy"]),
+    pausedMs: z.number(),
+    /** Sockets and the like, which no layer can hold; at most 100 are named. */
+    skipped: z.array(z.string()).max(100),
+  }),
+  deadlineMs: 600_000,
+  errors: ["sandbox.stale_epoch", "sandbox.not_found", "snapshot.failed"],
+});
+
 export const NodeSandbox = z.object({
   sandboxId: SandboxId,
   orgId: OrgId,

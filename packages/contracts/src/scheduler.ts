@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { Image, ImageId } from "./image.ts";
+import { Digest, ImageName } from "./image-spec.ts";
 import { LIMITS } from "./limits.ts";
 import { NodeView } from "./node.ts";
 import {
@@ -100,6 +102,31 @@ export const RouteSandbox = rpc("scheduler", "sandbox.route", {
   output: SandboxRoute,
   deadlineMs: 5_000,
   errors: ["sandbox.not_found", "sandbox.not_running", "node.unreachable", "database.unavailable"],
+});
+
+/** An image of a running or stopped sandbox. The id is made by the caller, so that a repeated call finds the first one's image. */
+export const SnapshotSandbox = rpc("scheduler", "sandbox.snapshot", {
+  input: Ref.extend({ imageId: ImageId, name: ImageName.nullable() }),
+  output: z.object({ image: Image, way: z.enum(["stopped", "restack", "copy"]), pausedMs: z.number(), skipped: z.array(z.string()) }),
+  deadlineMs: 600_000,
+  errors: [
+    "sandbox.not_found",
+    "sandbox.illegal_transition",
+    "sandbox.version_conflict",
+    "snapshot.failed",
+    "layer.unavailable",
+    "request.invalid",
+    "node.unreachable",
+    "database.unavailable",
+  ],
+});
+
+/** Which sandboxes, in any state but deleted, stand on these layers: who asks is about to delete them. At most 100 are named. */
+export const ListLayerUsers = rpc("scheduler", "layer.users", {
+  input: z.object({ imageId: ImageId.nullable(), digests: z.array(Digest).max(1_000) }),
+  output: z.object({ sandboxIds: z.array(SandboxId).max(100), count: z.int(), usedDigests: z.array(Digest).max(1_000) }),
+  deadlineMs: 10_000,
+  errors: ["database.unavailable"],
 });
 
 export const GetUsage = rpc("scheduler", "usage.get", {
