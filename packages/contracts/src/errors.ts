@@ -68,6 +68,11 @@ export const ERRORS = {
     "The sandbox was changed by another request at the same time.",
     "Read the sandbox again and repeat the command.",
   ),
+  "sandbox.ready_failed": entry(
+    "invalid",
+    "The sandbox ran, but its image's ready check did not pass in time.",
+    "See `details.seen`; mend the image, raise `ready.timeout_ms`, or look inside with `on_unready: keep`.",
+  ),
   "sandbox.start_failed": entry("unavailable", "The sandbox could not be started.", "Try again; `details` says where it failed."),
   "sandbox.quota_exceeded": entry(
     "exhausted",
@@ -93,15 +98,15 @@ export const ERRORS = {
   "image.not_found": entry("invalid", "There is no image of this name.", "Use `default`, or list the images: GET /v1/images."),
   "image.not_ready": entry("unavailable", "The image is still being made.", "Try again after retry_after_ms."),
   "image.build_failed": entry("internal", "The image could not be made.", "See `details` for the step and its output."),
-  "image.in_use": entry("conflict", "The image is in use.", "Delete what `details.usedBy` names first."),
+  "image.in_use": entry("conflict", "The image is in use.", "Delete what `details.used_by` names first."),
   "image.protected": entry("forbidden", "This image belongs to Banyan itself.", "Delete only images of your organisation."),
   "build.not_found": entry("not_found", "There is no such build.", "List them: GET /v1/builds."),
   "build.too_many": entry("exhausted", "Too many builds of this organisation wait already.", "Wait for some to end, or cancel them."),
-  "build.step_failed": entry("invalid", "A step of the build failed.", "Read `details.lastLines` and change the step `details.step`."),
+  "build.step_failed": entry("invalid", "A step of the build failed.", "Read `details.last_lines` and change the step `details.step`."),
   "build.package_not_found": entry(
     "invalid",
     "A package of the build does not exist under this name and version.",
-    "Check the name and version named in `details.lastLines`.",
+    "Check the name and version named in `details.last_lines`.",
   ),
   "build.disk_full": entry("exhausted", "The builder's disk is full.", "Write less in the steps, or have the operator make room."),
   "build.network": entry(
@@ -113,7 +118,7 @@ export const ERRORS = {
   "build.syntax": entry(
     "invalid",
     "The Dockerfile or a command of the build has a syntax error.",
-    "Correct the line named in `details.lastLines`.",
+    "Correct the line named in `details.last_lines`.",
   ),
   "build.timeout": entry("timeout", "The build did not end before its deadline.", "Raise `timeout_s`, or do less in the build."),
   "build.cancelled": entry("conflict", "The build was cancelled.", "Request it again."),

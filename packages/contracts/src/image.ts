@@ -73,6 +73,8 @@ export const ResolveImage = rpc("image-builder", "image.resolve", {
 export const ListImages = rpc("image-builder", "image.list", {
   input: z.object({
     orgId: OrgId,
+    /** Only those of this kind. */
+    kind: Image.shape.kind.optional(),
     cursor: ImageId.nullable().default(null),
     limit: z.int().min(1).max(LIMITS.pageSize).default(LIMITS.pageSize),
   }),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Image, ImageId } from "./image.ts";
-import { Digest, ImageName } from "./image-spec.ts";
+import { Digest, ImageName, ReadyCheck } from "./image-spec.ts";
 import { LIMITS } from "./limits.ts";
 import { NodeView } from "./node.ts";
 import {
@@ -23,7 +23,14 @@ export const Quota = z.object({ sandboxes: z.int().min(0), cpu: z.number().min(0
 export type Quota = z.infer<typeof Quota>;
 
 const Ref = z.object({ orgId: OrgId, id: SandboxId });
-const Started = z.object({ sandbox: SandboxRecord, route: SandboxRoute, path: StartPath, timing: StartTiming });
+const Started = z.object({
+  sandbox: SandboxRecord,
+  route: SandboxRoute,
+  path: StartPath,
+  timing: StartTiming,
+  /** What its image has whoever started it do next: run this, and wait for that. */
+  image: z.object({ id: ImageId, entrypoint: z.array(z.string()), ready: ReadyCheck.nullable().default(null) }),
+});
 const START_ERRORS = [
   "image.not_found",
   "image.not_ready",
@@ -39,7 +46,13 @@ const START_ERRORS = [
 
 /** The id is made by the caller, so that a repeated call finds the first one's sandbox. */
 export const CreateSandbox = rpc("scheduler", "sandbox.create", {
-  input: Ref.extend({ spec: SandboxSpec, quota: Quota, deadlineMs: z.int().min(1).max(LIMITS.createDeadlineMsMax) }),
+  input: Ref.extend({
+    spec: SandboxSpec,
+    quota: Quota,
+    deadlineMs: z.int().min(1).max(LIMITS.createDeadlineMsMax),
+    /** Amounts the caller did not state: the image's own go before those of `spec.resources`. */
+    leftToImage: z.array(z.enum(["cpu", "memoryMb", "diskMb"])).optional(),
+  }),
   output: Started,
   deadlineMs: 30_000,
   errors: START_ERRORS,

@@ -14,16 +14,3 @@ export const Node = z.object({
 });
 export type Node = z.infer<typeof Node>;
 export const NodeList = z.object({ nodes: z.array(Node) });
-
-export const Image = z.object({
-  id: z.string(),
-  name: z.string(),
-  state: z.enum(["building", "ready", "failed"]),
-  size_bytes: z.int(),
-  layers: z.array(z.string()),
-  origin: z.string(),
-  error: z.string().nullable(),
-  created_at: z.iso.datetime(),
-});
-export type Image = z.infer<typeof Image>;
-export const ImageList = z.object({ images: z.array(Image) });

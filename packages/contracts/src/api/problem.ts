@@ -1,4 +1,4 @@
-import { type AppError, KINDS } from "@banyan/kernel";
+import { type AppError, type ErrorKind, KINDS } from "@banyan/kernel";
 import { z } from "zod";
 import { ERRORS, type ErrorCode, isErrorCode } from "../errors.ts";
 
@@ -29,26 +29,41 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "node.none_fits": 422,
 };
 
-export function problemStatus(code: ErrorCode): number {
-  return STATUS[code] ?? KINDS[ERRORS[code].kind].httpStatus;
+/** `kind` where it is not the registry's: what is missing is then what the path names. */
+export function problemStatus(code: ErrorCode, kind: ErrorKind = ERRORS[code].kind): number {
+  return kind === "not_found" ? KINDS.not_found.httpStatus : (STATUS[code] ?? KINDS[kind].httpStatus);
 }
 
-/** `details.retryAfterMs` of the error becomes `retry_after_ms`, and says that trying again helps, whatever the kind. Details never hold secrets. */
+/**
+ * `details.retryAfterMs` of the error becomes `retry_after_ms`, and says that trying again helps, whatever the kind; `details.fix` goes before the
+ * registry's where the case has a better one. Details never hold secrets.
+ */
 export function toProblem(error: AppError, requestId: string): Problem {
   const code = isErrorCode(error.code) ? error.code : "internal";
-  const { message, fix } = ERRORS[code];
-  const { retryAfterMs, ...details } = error.details;
+  const { message } = ERRORS[code];
+  const { retryAfterMs, fix, ...details } = error.details;
   const retryable = KINDS[error.kind].retryable || typeof retryAfterMs === "number";
   return {
     type: `urn:banyan:problem:${code}`,
     title: message,
-    status: problemStatus(code),
+    status: problemStatus(code, error.kind),
     detail: error.message,
     code,
     retryable,
     retry_after_ms: retryable ? (typeof retryAfterMs === "number" ? Math.ceil(retryAfterMs) : RETRY_AFTER_MS_DEFAULT) : null,
-    fix,
+    fix: typeof fix === "string" ? fix : ERRORS[code].fix,
     request_id: requestId,
-    details,
+    details: snakeCased(details) as Problem["details"],
   };
+}
+
+/** Inside we speak camelCase, to the public snake_case. */
+function snakeCased(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCased);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([key, member]) => [
+    key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    snakeCased(member),
+  ]);
+  return Object.fromEntries(members);
 }

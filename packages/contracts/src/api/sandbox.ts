@@ -1,14 +1,32 @@
 import { z } from "zod";
+import { BuildSecrets, ImageSpec } from "../image-spec.ts";
 import { LIMITS } from "../limits.ts";
 import { Cidr, DEFAULT_LIFETIME, DEFAULT_RESOURCES, Env, Labels, Name, SANDBOX_STATES, SandboxPath, UserSpec } from "../sandbox.ts";
 
-/** The public face speaks snake_case; units last in names. Every input is strict: an unknown field is an error, not a silence. */
+/**
+ * The public face speaks snake_case; units last in names. Every input is strict: an unknown field is an error, not a silence.
+ * A limit that is not stated is the image's own, else the default.
+ */
 export const LimitsInput = z.strictObject({
-  cpu: z.number().min(LIMITS.cpuMin).max(LIMITS.cpuMax).default(DEFAULT_RESOURCES.cpu).describe("Cores; fractions allowed."),
-  memory_mb: z.int().min(LIMITS.memoryMbMin).max(LIMITS.memoryMbMax).default(DEFAULT_RESOURCES.memoryMb),
+  cpu: z
+    .number()
+    .min(LIMITS.cpuMin)
+    .max(LIMITS.cpuMax)
+    .optional()
+    .describe(`Cores; fractions allowed. ${orImages(DEFAULT_RESOURCES.cpu)}`),
+  memory_mb: z.int().min(LIMITS.memoryMbMin).max(LIMITS.memoryMbMax).optional().describe(orImages(DEFAULT_RESOURCES.memoryMb)),
   pids: z.int().min(LIMITS.pidsMin).max(LIMITS.pidsMax).default(DEFAULT_RESOURCES.pids).describe("Processes and threads at once."),
-  disk_mb: z.int().min(LIMITS.diskMbMin).max(LIMITS.diskMbMax).default(DEFAULT_RESOURCES.diskMb).describe("What the sandbox may write."),
+  disk_mb: z
+    .int()
+    .min(LIMITS.diskMbMin)
+    .max(LIMITS.diskMbMax)
+    .optional()
+    .describe(`What the sandbox may write. ${orImages(DEFAULT_RESOURCES.diskMb)}`),
 });
+
+function orImages(amount: number): string {
+  return `Default: the image's, else ${amount}.`;
+}
 
 export const NetworkInput = z.strictObject({
   egress: z
@@ -27,16 +45,16 @@ export const LifetimeInput = z.strictObject({
 });
 
 export const CreateSandboxBody = z.strictObject({
-  image: z.string().min(1).max(255).default("default"),
+  image: z
+    .union([z.string().min(1).max(255), ImageSpec])
+    .default("default")
+    .describe("The name or id of an image, or a spec: it is built where need be."),
+  secrets: BuildSecrets.default({}).describe("For the build of a spec. Never kept."),
+  on_unready: z.enum(["delete", "keep"]).default("delete").describe("What becomes of it where its image's ready check does not pass."),
   name: Name.nullable().default(null),
   env: Env.default({}),
   labels: Labels.default({}),
-  limits: LimitsInput.default({
-    cpu: DEFAULT_RESOURCES.cpu,
-    memory_mb: DEFAULT_RESOURCES.memoryMb,
-    pids: DEFAULT_RESOURCES.pids,
-    disk_mb: DEFAULT_RESOURCES.diskMb,
-  }),
+  limits: LimitsInput.default({ pids: DEFAULT_RESOURCES.pids }),
   hostname: Name.nullable().default(null),
   workdir: SandboxPath.nullable().default(null),
   user: UserSpec.nullable().default(null),
@@ -73,7 +91,7 @@ export const Timing = z.object({
   place_ms: z.number(),
   claim_ms: z.number(),
   attach_ms: z.number(),
-  ready_ms: z.number(),
+  ready_ms: z.number().describe("Until it answered, and its image's ready check passed where there is one."),
   total_ms: z.number(),
 });
 

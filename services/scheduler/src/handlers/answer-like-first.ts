@@ -1,7 +1,6 @@
 import { type CreateSandbox, fault, type InputOf, type OutputOf } from "@banyan/contracts";
 import type { Context } from "../context.ts";
-import { recordOf } from "../domain/sandbox.ts";
-import { routeOf } from "./route-sandbox.ts";
+import { started } from "./started.ts";
 
 const LOOK_EVERY_MS = 100;
 const ANSWER_MARGIN_MS = 500;
@@ -21,8 +20,7 @@ export async function answerLikeFirst(
       throw fault("sandbox.start_failed", { reason: sandbox.stateReason ?? "deleted", state: sandbox.state });
     }
     if (sandbox.state !== "starting") {
-      const { path, timing } = sandbox.launch ?? { path: "warm" as const, timing: NO_TIMING };
-      return { sandbox: recordOf(sandbox), route: routeOf(ctx, sandbox), path, timing };
+      return started(ctx, sandbox, sandbox.launch ?? { path: "warm", timing: NO_TIMING });
     }
     // Nobody in this process works on it: the reconciliation will, at the row's deadline.
     if (ctx.clock.monotonicMs() >= endsMs)

@@ -1,13 +1,13 @@
-import { CreateSandbox, fault, type InputOf, isFault, type OutputOf } from "@banyan/contracts";
+import { CreateSandbox, fault, type InputOf, isFault, type OutputOf, type Resources } from "@banyan/contracts";
 import type { AppError } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
 import { amountsOf, place } from "../domain/place.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
-import { FIRST_EPOCH, recordOf, type Sandbox, type Stack } from "../domain/sandbox.ts";
+import { FIRST_EPOCH, type Sandbox, type Stack } from "../domain/sandbox.ts";
 import { type Flight, type Launched, launch } from "../launch.ts";
 import { deleteOn, nodeOf } from "../node-calls.ts";
 import { answerLikeFirst } from "./answer-like-first.ts";
-import { routeOf } from "./route-sandbox.ts";
+import { started } from "./started.ts";
 
 type Input = InputOf<typeof CreateSandbox>;
 type Answer = OutputOf<typeof CreateSandbox>;
@@ -24,7 +24,8 @@ export const createSandbox = handle(CreateSandbox, (ctx, input, request) => {
 
 async function create(ctx: Context, input: Input, beganMs: number, laneSignal: AbortSignal): Promise<Answer> {
   const stack = await ctx.images.resolve(input.orgId, input.spec.image);
-  const { sandbox, elsewhere } = reserve(ctx, input, stack);
+  const spec = { ...input.spec, resources: resourcesOf(input, stack) };
+  const { sandbox, elsewhere } = reserve(ctx, { ...input, spec }, stack);
   const ending = new AbortController();
   const end = (): void => ending.abort(laneSignal.reason);
   laneSignal.addEventListener("abort", end, { once: true });
@@ -39,13 +40,20 @@ async function create(ctx: Context, input: Input, beganMs: number, laneSignal: A
     await flight.written;
     if (launched.kind === "failed") throw abandon(ctx, flight.sandbox, launched);
     const running = ctx.sandboxes.applyLater(flight.sandbox, { kind: "started", epoch: FIRST_EPOCH, launch: launched.launch });
-    return { sandbox: recordOf(running), route: routeOf(ctx, running), ...launched.launch };
+    return started(ctx, running, launched.launch);
   } catch (error) {
     if (ctx.ledger.get(input.id)?.state !== "starting") throw error;
     return await undo(ctx, input, flight, error);
   } finally {
     laneSignal.removeEventListener("abort", end);
   }
+}
+
+/** What the caller did not state is the image's own, where it has one. */
+function resourcesOf({ spec, leftToImage = [] }: Input, { config }: Stack): Resources {
+  const resources = { ...spec.resources };
+  for (const amount of leftToImage) resources[amount] = config.resources?.[amount] ?? resources[amount];
+  return resources;
 }
 
 /** Checks the quota and takes a place, in one step that nothing can come between. */

@@ -3,10 +3,10 @@ import type { AppError } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
 import { amountsOf, place } from "../domain/place.ts";
 import { shortageOf } from "../domain/quota.ts";
-import { recordOf, type Sandbox } from "../domain/sandbox.ts";
+import type { Sandbox } from "../domain/sandbox.ts";
 import { type Flight, type Launched, launch } from "../launch.ts";
 import { nodeOf, stopOn } from "../node-calls.ts";
-import { routeOf } from "./route-sandbox.ts";
+import { started } from "./started.ts";
 
 type Input = InputOf<typeof StartSandbox>;
 
@@ -53,7 +53,7 @@ async function start(
       throw error;
     }
     const running = ctx.sandboxes.applyLater(starting, { kind: "started", epoch: starting.epoch, launch: launched.launch });
-    return { sandbox: recordOf(running), route: routeOf(ctx, running), ...launched.launch };
+    return started(ctx, running, launched.launch);
   } catch (error) {
     if (ctx.ledger.get(input.id)?.state === "starting") await undo(ctx, stopped, starting, written);
     throw error;
