@@ -85,20 +85,24 @@ function startScheduler(natsUrl: string, databaseUrl: string, host: Host): Promi
 function serveImages(bus: Bus): void {
   const image: Image = {
     id: newId("img"),
-    name: "default",
+    names: ["default:latest"],
     orgId: null,
+    kind: "recipe",
     state: "ready",
     layers: [{ digest: `sha256:${"0".repeat(64)}`, sizeBytes: 1_024 }],
-    config: { env: {}, workdir: "/workspace", user: "root", entrypoint: [] },
+    config: { env: {}, workdir: "/workspace", user: "root", entrypoint: [], ready: null, resources: {} },
     origin: "local",
+    base: null,
+    history: [],
     error: null,
     createdAt: Date.now(),
+    lastUsedAt: Date.now(),
   };
   bus.serve(ResolveImage, async ({ name }) => {
-    if (name !== image.name) throw fault("image.not_found", { image: name });
+    if (name !== "default") throw fault("image.not_found", { image: name });
     return { image };
   });
-  bus.serve(ListImages, async () => ({ images: [image] }));
+  bus.serve(ListImages, async () => ({ images: [image], nextCursor: null }));
 }
 
 export interface Answer {

@@ -78,7 +78,8 @@ it("makes the default image ready, and keeps its layer where nodes fetch it", as
   await start(await postgres.freshDatabase());
   const { image } = await eventually(() => resolve());
   expect(image).toMatchObject({
-    name: "default",
+    names: ["default:latest"],
+    kind: "recipe",
     state: "ready",
     orgId: null,
     origin: "local",
@@ -87,7 +88,7 @@ it("makes the default image ready, and keeps its layer where nodes fetch it", as
   });
   expect(await bus.blobs.has(layerBlob(digest))).toBe(true);
   expect((await resolve(image.id)).image.id).toBe(image.id);
-  expect((await bus.call(ListImages, { orgId })).images.map(({ id }) => id)).toEqual([image.id]);
+  expect((await bus.call(ListImages, { orgId, cursor: null, limit: 10 })).images.map(({ id }) => id)).toEqual([image.id]);
 });
 
 it("says that there is no image of an unknown name", async () => {

@@ -189,14 +189,18 @@ export async function readyNodes(world: World, count: number, nodeOptions: Omit<
 function imageOf(name: string, orgId: string): OutputOf<typeof ResolveImage>["image"] {
   return {
     id: newId("img"),
-    name,
+    names: [`${name}:latest`],
     orgId,
+    kind: "build",
     state: "ready",
     layers: [{ digest: `sha256:${"ab".repeat(32)}`, sizeBytes: 1_000 }],
-    config: { env: { PATH: "/bin", FROM_IMAGE: "yes" }, workdir: "/home/agent", user: "agent", entrypoint: [] },
+    config: { env: { PATH: "/bin", FROM_IMAGE: "yes" }, workdir: "/home/agent", user: "agent", entrypoint: [], ready: null, resources: {} },
     origin: "local",
+    base: null,
+    history: [],
     error: null,
     createdAt: 0,
+    lastUsedAt: 0,
   };
 }
 

@@ -30,6 +30,8 @@ export const defaultRecipe: Recipe = {
     workdir: "/workspace",
     user: "root",
     entrypoint: [],
+    ready: null,
+    resources: {},
   },
 };
 

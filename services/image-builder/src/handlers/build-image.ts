@@ -5,9 +5,9 @@ import type { Database } from "@banyan/db";
 import { AppError, type Clock, type Logger, messageOf } from "@banyan/kernel";
 import { type MakeLayerOptions, makeLayer } from "../build/make-layer.ts";
 import { retryDelayMs } from "../domain/next-action.ts";
-import type { Recipe } from "../domain/recipe.ts";
+import { type Recipe, recipeKey } from "../domain/recipe.ts";
 import { applyTransition } from "../store/apply-transition.ts";
-import { findImageById } from "../store/find-image-by-id.ts";
+import { findImageById } from "../store/find-image.ts";
 import type { ImageRow } from "../store/schema.ts";
 
 const SIGN_OF_WORK_MS = 10_000;
@@ -45,8 +45,8 @@ async function build(deps: BuildImageDeps, image: ImageRow): Promise<void> {
   const { db, bus, clock, logger } = deps;
   const startedAt = clock.monotonicMs();
   try {
-    const recipe = deps.recipes.find(({ name }) => name === image.name);
-    if (recipe === undefined) throw new Error(`there is no recipe for ${image.name}`);
+    const recipe = deps.recipes.find((one) => recipeKey(one, process.arch) === image.key);
+    if (recipe === undefined) throw new Error(`there is no recipe of the key ${image.key}`);
     const { digest, sizeBytes, origin, path } = await makeLayer(recipe, { ...deps.make, logger });
     if (!(await bus.blobs.has(layerBlob(digest)))) await bus.blobs.put(layerBlob(digest), createReadStream(path));
     await applyTransition(db, image, "built", {
@@ -56,13 +56,13 @@ async function build(deps: BuildImageDeps, image: ImageRow): Promise<void> {
       attempts: 0,
       deadlineAt: new Date(clock.now()),
     });
-    logger.info({ image: image.name, digest, sizeBytes, origin, ms: Math.round(clock.monotonicMs() - startedAt) }, "image: ready");
+    logger.info({ image: image.id, digest, sizeBytes, origin, ms: Math.round(clock.monotonicMs() - startedAt) }, "image: ready");
   } catch (error) {
     deps.make.signal.throwIfAborted();
     if (error instanceof AppError && error.kind === "unavailable") throw error;
     const attempts = image.attempts + 1;
     const delayMs = retryDelayMs(attempts);
-    logger.error({ image: image.name, attempts, retryInMs: delayMs, err: error }, "image: could not be made");
+    logger.error({ image: image.id, attempts, retryInMs: delayMs, err: error }, "image: could not be made");
     const reason = messageOf(error).slice(0, REASON_LENGTH_MAX);
     await applyTransition(db, image, "failed", { error: reason, attempts, deadlineAt: new Date(clock.now() + (delayMs ?? 0)) });
   }

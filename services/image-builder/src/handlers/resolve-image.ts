@@ -3,7 +3,7 @@ import { fault, ResolveImage } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
 import { retryDelayMs } from "../domain/next-action.ts";
 import { findImage } from "../store/find-image.ts";
-import { viewOf } from "../store/schema.ts";
+import { imageView } from "../store/views.ts";
 
 const NOT_READY_RETRY_MS = 2_000;
 
@@ -16,6 +16,6 @@ export function resolveImage(bus: Bus, db: Database): Served {
       const retryAfterMs = retryDelayMs(image.attempts);
       throw fault("image.build_failed", { image: name, reason: image.error, ...(retryAfterMs !== null && { retryAfterMs }) });
     }
-    return { image: viewOf(image) };
+    return { image: imageView(image) };
   });
 }

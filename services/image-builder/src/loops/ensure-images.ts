@@ -2,10 +2,11 @@ import type { Bus } from "@banyan/bus";
 import { BuildImage, type ImageEvent, layerBlob } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
 import { AppError, type Clock, KINDS, type Logger, newId } from "@banyan/kernel";
+import { withTag } from "../domain/image-name.ts";
 import { nextAction } from "../domain/next-action.ts";
 import { type Recipe, recipeKey } from "../domain/recipe.ts";
 import { applyTransition } from "../store/apply-transition.ts";
-import { findPublicImage } from "../store/find-public-image.ts";
+import { findImageByKey } from "../store/find-image.ts";
 import { insertImage } from "../store/insert-image.ts";
 import type { ImageRow } from "../store/schema.ts";
 import { touchDeadline } from "../store/touch-deadline.ts";
@@ -55,7 +56,7 @@ async function look(deps: EnsureImagesDeps, recipe: Recipe, seen: Set<string>): 
 export async function ensureImage(deps: EnsureImagesDeps, recipe: Recipe, first: boolean): Promise<void> {
   const { db, clock } = deps;
   const key = recipeKey(recipe, process.arch);
-  const image = await findPublicImage(db, recipe.name, key);
+  const image = await findImageByKey(db, null, key);
   const layersStored = image?.state !== "ready" || (await areStored(deps.bus, image));
   const facts = image && { ...image, deadlineAt: image.deadlineAt.getTime() };
   const action = nextAction(facts, { now: clock.now(), first, layersStored });
@@ -79,7 +80,7 @@ async function publish({ bus }: EnsureImagesDeps, image: ImageRow | null): Promi
 }
 
 function move({ db, clock, logger }: EnsureImagesDeps, image: ImageRow, event: ImageEvent, first: boolean): Promise<ImageRow | null> {
-  logger.info({ image: image.name, event }, "image: to be made again");
+  logger.info({ image: image.id, event }, "image: to be made again");
   return applyTransition(db, image, event, { deadlineAt: new Date(clock.now() + BUILD_DEADLINE_MS), ...(first && { attempts: 0 }) });
 }
 
@@ -91,17 +92,21 @@ async function areStored(bus: Bus, image: ImageRow): Promise<boolean> {
 function newRow(recipe: Recipe, key: string, now: number): ImageRow {
   return {
     id: newId("img"),
-    name: recipe.name,
     orgId: null,
+    kind: "recipe",
     state: "building",
     layers: [],
     config: recipe.config,
     origin: "",
+    base: null,
+    history: [],
+    wantedNames: [withTag(recipe.name)],
     error: null,
-    recipeKey: key,
+    key,
     attempts: 0,
     version: 1,
     deadlineAt: new Date(now + BUILD_DEADLINE_MS),
     createdAt: new Date(now),
+    lastUsedAt: new Date(now),
   };
 }

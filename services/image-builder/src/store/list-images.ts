@@ -1,17 +1,18 @@
 import { type Database, translate } from "@banyan/db";
-import { desc, eq, isNull, or } from "drizzle-orm";
-import { type ImageRow, images } from "./schema.ts";
+import { and, desc, eq, isNull, lt, or } from "drizzle-orm";
+import { images } from "./schema.ts";
+import { type NamedImage, namedImage, toNamedImage } from "./views.ts";
 
-const IMAGES_MAX = 1_000;
-
-/** The organisation's own and the public ones, newest first. */
-export function listImages(db: Database, orgId: string): Promise<ImageRow[]> {
-  return translate(async () =>
+/** The organisation's own and the public ones, newest first. One more than a page tells whether there is another. */
+export async function listImages(db: Database, page: { orgId: string; cursor: string | null; limit: number }): Promise<NamedImage[]> {
+  const { orgId, cursor, limit } = page;
+  const rows = await translate(async () =>
     db.orm
-      .select()
+      .select(namedImage)
       .from(images)
-      .where(or(isNull(images.orgId), eq(images.orgId, orgId)))
-      .orderBy(desc(images.createdAt))
-      .limit(IMAGES_MAX),
+      .where(and(or(isNull(images.orgId), eq(images.orgId, orgId)), cursor === null ? undefined : lt(images.id, cursor)))
+      .orderBy(desc(images.id))
+      .limit(limit + 1),
   );
+  return rows.map(toNamedImage);
 }

@@ -19,7 +19,11 @@ export function sandboxOf(changes: Partial<Sandbox> = {}): Sandbox {
       network: { egress: "open", allow: [] },
       lifetime: DEFAULT_LIFETIME,
     },
-    stack: { imageId: newId("img"), layers: [], config: { env: {}, workdir: "/", user: "root", entrypoint: [] } },
+    stack: {
+      imageId: newId("img"),
+      layers: [],
+      config: { env: {}, workdir: "/", user: "root", entrypoint: [], ready: null, resources: {} },
+    },
     launch: null,
     state: "starting",
     stateReason: null,
