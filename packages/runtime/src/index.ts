@@ -4,6 +4,7 @@ export * from "./disk/open-disk.ts";
 export * from "./host/mounts.ts";
 export * from "./host/proc.ts";
 export * from "./layers/layer-store.ts";
+export * from "./layers/layer-tar.ts";
 export * from "./native/index.ts";
 export * from "./network/node-network.ts";
 export * from "./network/resolvers.ts";

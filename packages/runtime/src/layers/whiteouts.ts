@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { lstatSync } from "node:fs";
+import { type BigIntStats, lstatSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -7,8 +7,9 @@ import { fault } from "@banyan/contracts";
 import { pack } from "tar-stream";
 import { runCommand } from "../host/command.ts";
 
-const WHITEOUT_PREFIX = ".wh.";
-const OPAQUE_MARK = ".wh..wh..opq";
+export const WHITEOUT_PREFIX = ".wh.";
+const NS_PER_S = 1_000_000_000n;
+export const OPAQUE_MARK = ".wh..wh..opq";
 
 export interface Whiteouts {
   /** Directories that hide everything below them, as paths relative to the layer. */
@@ -26,9 +27,21 @@ export async function translateWhiteouts(layer: string): Promise<void> {
     .split("\0")
     .filter((path) => path !== "");
   if (found.length === 0) return;
-  const { opaque, hidden } = classify(found.map((path) => relative(layer, path)));
+  const marks = classify(found.map((path) => relative(layer, path)));
+  // Before anything changes in them: directories keep the time that their layer gives them.
+  const parents = new Set([...marks.hidden.map((path) => dirname(path)), ...marks.opaque]);
+  const stats = new Map([...parents].map((path) => [path, lstatSync(join(layer, path), { bigint: true })]));
   for (const path of found) await rm(path, { recursive: true, force: true });
-  await unpackMarks(layer, { opaque, hidden });
+  await unpackMarks(layer, settle(layer, marks), stats);
+}
+
+/** What a layer both hides and brings anew: a file simply is there, a directory hides the one below. */
+function settle(layer: string, { opaque, hidden }: Whiteouts): Whiteouts {
+  const brought = new Map(hidden.map((path) => [path, lstatSync(join(layer, path), { throwIfNoEntry: false })]));
+  return {
+    opaque: [...new Set([...opaque, ...hidden.filter((path) => brought.get(path)?.isDirectory())])],
+    hidden: hidden.filter((path) => brought.get(path) === undefined),
+  };
 }
 
 export function classify(paths: readonly string[]): Whiteouts {
@@ -41,19 +54,19 @@ export function classify(paths: readonly string[]): Whiteouts {
   return { opaque, hidden };
 }
 
-async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts): Promise<void> {
+async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts, stats: Map<string, BigIntStats>): Promise<void> {
   const marks = pack();
   for (const path of hidden) marks.entry({ name: path, type: "character-device", devmajor: 0, devminor: 0, mode: 0, uid: 0, gid: 0 });
-  for (const path of opaque) {
-    const { mode, uid, gid, mtime } = lstatSync(join(layer, path));
+  for (const path of new Set([...stats.keys(), ...opaque])) {
+    const { mode, uid, gid, mtimeNs } = stats.get(path) ?? lstatSync(join(layer, path), { bigint: true });
+    const mtime = `${mtimeNs / NS_PER_S}.${String(mtimeNs % NS_PER_S).padStart(9, "0")}`;
     marks.entry({
       name: path,
       type: "directory",
-      mode: mode & 0o7777,
-      uid,
-      gid,
-      mtime,
-      pax: { "SCHILY.xattr.trusted.overlay.opaque": "y" },
+      mode: Number(mode) & 0o7777,
+      uid: Number(uid),
+      gid: Number(gid),
+      pax: { mtime, ...(opaque.includes(path) ? { "SCHILY.xattr.trusted.overlay.opaque": "y" } : {}) },
     });
   }
   marks.finalize();
