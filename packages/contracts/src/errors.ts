@@ -121,6 +121,11 @@ export const ERRORS = {
     "Correct the line named in `details.last_lines`.",
   ),
   "build.timeout": entry("timeout", "The build did not end before its deadline.", "Raise `timeout_s`, or do less in the build."),
+  "build.engine_unavailable": entry(
+    "unavailable",
+    "The builder's Docker Engine does not answer, or refuses.",
+    "Try again; if it persists, the operator finds the reason in `details` and in the builder's log.",
+  ),
   "build.cancelled": entry("conflict", "The build was cancelled.", "Request it again."),
   "context.not_found": entry("invalid", "There is no context of this digest.", "Upload it first: PUT /v1/contexts/{digest}."),
   "context.refused": entry(
