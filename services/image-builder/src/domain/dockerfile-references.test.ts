@@ -30,7 +30,7 @@ it("pins each of them in its place, and changes nothing else", () => {
   expect(pinned).toContain("FROM --platform=linux/amd64 node@sha256:aa AS Build\n");
   expect(pinned).toContain("\nFROM local:1\n");
   expect(pinned.split("\n")).toHaveLength(MULTI_STAGE.split("\n").length);
-  expect(pinReferences("FROM --platform=linux/a a AS a\\\n", {}, new Map([["a", "b"]]))).toBe("FROM --platform=linux/a b AS a\\\n");
+  expect(pinReferences("FROM --platform=linux/a a AS a\n", {}, new Map([["a", "b"]]))).toBe("FROM --platform=linux/a b AS a\n");
   expect(referencesOf(pinned, {})).toEqual(["node@sha256:aa", "docker.io/library/busybox:1.36", "local:1"]);
 });
 

@@ -22,14 +22,21 @@ export function pinReferences(text: string, buildArgs: Readonly<Record<string, s
   for (const { reference, written, start, end } of findReferences(text, buildArgs)) {
     const pin = pins.get(reference);
     if (pin === undefined) continue;
-    pinned += text.slice(at, start) + text.slice(start, end).replace(wordOf(written), () => pin);
+    pinned += text.slice(at, start) + replaceWord(text.slice(start, end), written, pin);
     at = end;
   }
   return pinned + text.slice(at);
 }
 
 /** The word alone, not where it is a part of another, as in `--platform=`. */
-const wordOf = (written: string): RegExp => new RegExp(`(?<=\\s|--from=)${RegExp.escape(written)}(?=[\\s\\\\\`]|$)`);
+function replaceWord(text: string, written: string, pin: string): string {
+  let isDone = false;
+  return text.replace(/(\s|--from=)([^\s\\`]+)/g, (whole, before: string, word: string) => {
+    if (isDone || word !== written) return whole;
+    isDone = true;
+    return `${before}${pin}`;
+  });
+}
 
 interface Reference {
   reference: string;
@@ -65,7 +72,7 @@ function findReferences(text: string, buildArgs: Readonly<Record<string, string>
 
 /** Instructions with their continued lines joined; comments, empty lines and the bodies of here-documents are passed over. */
 function* instructionsOf(text: string): Generator<Instruction> {
-  const escape = /^#\s*escape\s*=\s*`/im.test(text.split(/^\s*[^#\s]/m)[0] ?? "") ? "`" : "\\";
+  const continues = /^#\s*escape\s*=\s*`/im.test(text.split(/^\s*[^#\s]/m)[0] ?? "") ? "`" : "\\";
   let at = 0;
   let hereEnds: string[] = [];
   let current: { text: string; start: number } | null = null;
@@ -79,7 +86,7 @@ function* instructionsOf(text: string): Generator<Instruction> {
       continue;
     }
     if (bare === "" || bare.startsWith("#")) continue;
-    const goesOn = bare.endsWith(escape);
+    const goesOn = bare.endsWith(continues);
     const piece = goesOn ? bare.slice(0, -1) : bare;
     current = current === null ? { text: piece, start } : { text: `${current.text} ${piece}`, start: current.start };
     if (goesOn) continue;
