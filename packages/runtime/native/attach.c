@@ -19,6 +19,7 @@ static const uint8_t kinds[TAG_MAX + 1] = {
     [TAG_LIMIT] = KIND_NUMBER, [TAG_PATH] = KIND_TEXT,  [TAG_TIMEOUT_MS] = KIND_NUMBER, [TAG_HOSTNAME] = KIND_TEXT,
     [TAG_LOWER] = KIND_TEXT,   [TAG_UPPER] = KIND_TEXT, [TAG_WORK] = KIND_TEXT,        [TAG_SEED] = KIND_BYTES,
     [TAG_CGROUP] = KIND_BYTES, [TAG_ARGV] = KIND_TEXT,  [TAG_DATA] = KIND_BYTES,
+    [TAG_TO] = KIND_TEXT,      [TAG_FREEZER] = KIND_TEXT,
 };
 
 static const struct operation {
@@ -36,6 +37,7 @@ static const struct operation {
     [ATTACH_CGROUP] = {serve_cgroup, B(TAG_CGROUP), B(TAG_CGROUP)},
     [ATTACH_DISK_ENABLE] = {serve_disk_enable, B(TAG_PATH), B(TAG_PATH)},
     [ATTACH_DISK_USAGE] = {serve_disk_usage, B(TAG_PATH), B(TAG_PATH)},
+    [ATTACH_FREEZE] = {serve_freeze, B(TAG_PATH) | B(TAG_TO) | B(TAG_FREEZER) | B(TAG_FLAGS) | B(TAG_ARGV) | B(TAG_TIMEOUT_MS), 0},
     [ATTACH_RUN] = {serve_run, B(TAG_ARGV) | B(TAG_DATA) | B(TAG_TIMEOUT_MS), B(TAG_ARGV)},
 };
 

@@ -2,6 +2,8 @@
 #ifndef BANYAN_ATTACH_H
 #define BANYAN_ATTACH_H
 
+#include <limits.h>
+
 #include "frame.h"
 
 // One request, served by one process, which ends with its reply.
@@ -30,5 +32,14 @@ void serve_disk_limit(struct task *task);
 void serve_disk_usage(struct task *task);
 void serve_disk_enable(struct task *task);
 void serve_run(struct task *task);
+void serve_freeze(struct task *task);
+
+// The subvolume that PATH names.
+int open_subvolume(struct task *task);
+// The parent directory and the last name of an absolute path.
+int open_disk_parent(struct task *task, const char *given, char path[PATH_MAX], const char **name);
+bool cgroup_path_valid(const char *path);
+// Runs ARGV to its end, at most for TIMEOUT_MS. A negative errno where that fails: EIO for an exit code other than 0.
+int run_tool_quietly(struct task *task);
 
 #endif

@@ -15,9 +15,7 @@
 
 static const char *path_of(const struct task *task) { return message_text(&task->request, TAG_PATH, ""); }
 
-// The parent directory and the last name of an absolute path.
-static int open_parent(struct task *task, char path[PATH_MAX], const char **name) {
-  const char *given = path_of(task);
+int open_disk_parent(struct task *task, const char *given, char path[PATH_MAX], const char **name) {
   if (*given != '/' || strlen(given) >= PATH_MAX) task_fail(task, "path", EINVAL);
   strcpy(path, given);
   char *slash = strrchr(path, '/');
@@ -34,7 +32,7 @@ static void name_volume(struct task *task, struct btrfs_volume_name *volume, con
   strcpy(volume->name, name);
 }
 
-static int open_subvolume(struct task *task) {
+int open_subvolume(struct task *task) {
   int fd = open(path_of(task), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat stat;
   struct statfs filesystem;
@@ -55,7 +53,7 @@ void serve_disk_create(struct task *task) {
   bool plain = message_number(&task->request, TAG_FLAGS, 0) & ATTACH_FLAG_PLAIN;
   uint64_t limit = message_number(&task->request, TAG_LIMIT, 0);
   if (plain && limit) task_fail(task, "a plain directory has no limit", EINVAL);
-  int parent = open_parent(task, path, &name);
+  int parent = open_disk_parent(task, path_of(task), path, &name);
   name_volume(task, &volume, name);
   int made = plain ? mkdirat(parent, name, 0700) : ioctl(parent, BTRFS_SUBVOLUME_CREATE, &volume);
   if (made < 0) task_fail(task, "create", errno);
@@ -80,7 +78,7 @@ void serve_disk_delete(struct task *task) {
   char path[PATH_MAX];
   const char *name;
   close(open_subvolume(task));
-  int parent = open_parent(task, path, &name);
+  int parent = open_disk_parent(task, path_of(task), path, &name);
   name_volume(task, &volume, name);
   if (ioctl(parent, BTRFS_SUBVOLUME_DESTROY, &volume) < 0) task_fail(task, "destroy", errno);
   task_reply(task);

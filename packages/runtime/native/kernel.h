@@ -31,6 +31,11 @@ struct btrfs_volume_name {
   int64_t fd;
   char name[4088];
 };
+struct btrfs_snapshot {
+  int64_t fd;
+  uint64_t transaction, flags, unused[4];
+  char name[4040];
+};
 struct btrfs_quota_control {
   uint64_t command, status;
 };
@@ -46,10 +51,13 @@ struct btrfs_filesystem {
   uint8_t fsid[16];
   uint8_t rest[992];
 };
+_Static_assert(sizeof(struct btrfs_snapshot) == 4096, "sizes are part of the numbers below");
 _Static_assert(sizeof(struct btrfs_volume_name) == 4096 && sizeof(struct btrfs_inode_lookup) == 4096, "sizes are part of the numbers below");
 _Static_assert(sizeof(struct btrfs_filesystem) == 1024 && sizeof(struct btrfs_quota_limit) == 48, "sizes are part of the numbers below");
 #define BTRFS_SUBVOLUME_CREATE _IOW(0x94, 14, struct btrfs_volume_name)
 #define BTRFS_SUBVOLUME_DESTROY _IOW(0x94, 15, struct btrfs_volume_name)
+#define BTRFS_SNAPSHOT_CREATE _IOW(0x94, 23, struct btrfs_snapshot)
+#define BTRFS_SNAPSHOT_READ_ONLY 2
 #define BTRFS_INODE_LOOKUP _IOWR(0x94, 18, struct btrfs_inode_lookup)
 #define BTRFS_FILESYSTEM_INFO _IOR(0x94, 31, struct btrfs_filesystem)
 #define BTRFS_QUOTA_CONTROL _IOWR(0x94, 40, struct btrfs_quota_control)

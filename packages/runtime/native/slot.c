@@ -68,6 +68,9 @@ static int mount_overlay(struct task *task) {
   }
   set_string(task, config, "upperdir", message_text(request, TAG_UPPER, ""));
   set_string(task, config, "workdir", message_text(request, TAG_WORK, ""));
+  // Whatever the kernel's defaults are: an upper must hold all that it shows, for it may become a layer over other directories.
+  set_string(task, config, "redirect_dir", "off");
+  set_string(task, config, "metacopy", "off");
   bool is_volatile = message_number(request, TAG_FLAGS, 0) & ATTACH_FLAG_VOLATILE;
   if (is_volatile && syscall(SYS_fsconfig, config, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) task_fail(task, "volatile", errno);
   if (syscall(SYS_fsconfig, config, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) task_fail(task, "overlay", errno);
@@ -77,12 +80,14 @@ static int mount_overlay(struct task *task) {
   return tree;
 }
 
-static void write_cgroup(struct task *task, const struct field *entry) {
+bool cgroup_path_valid(const char *path) {
   static const char root[] = "/sys/fs/cgroup/";
+  return strncmp(path, root, sizeof root - 1) == 0 && !strstr(path, "/../");
+}
+
+static void write_cgroup(struct task *task, const struct field *entry) {
   size_t length = strnlen(entry->bytes, entry->length);
-  if (length == entry->length || strncmp(entry->bytes, root, sizeof root - 1) != 0 || strstr(entry->bytes, "/../")) {
-    task_fail(task, "cgroup", EINVAL);
-  }
+  if (length == entry->length || !cgroup_path_valid(entry->bytes)) task_fail(task, "cgroup", EINVAL);
   int fd = open(entry->bytes, O_WRONLY | O_CLOEXEC);
   size_t size = entry->length - length - 1;
   if (fd < 0 || write(fd, entry->bytes + length + 1, size) != (ssize_t)size) task_fail(task, entry->bytes, errno);

@@ -111,6 +111,8 @@ enum wire_tag {
   TAG_CGROUP_US = 59,
   TAG_TOTAL_US = 60,
   TAG_STEP = 61,
+  TAG_FREEZER = 62,
+  TAG_PAUSED_US = 63,
 };
 
 enum wire_flag {
@@ -142,6 +144,7 @@ enum attach_type {
   ATTACH_DISK_ENABLE = 7,
   ATTACH_DISK_USAGE = 8,
   ATTACH_RUN = 9,
+  ATTACH_FREEZE = 10,
 };
 
 enum attach_flag {

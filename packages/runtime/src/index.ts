@@ -1,5 +1,6 @@
 export * from "./cgroup/cgroup.ts";
 export * from "./disk/driver.ts";
+export * from "./disk/freezer.ts";
 export * from "./disk/open-disk.ts";
 export * from "./host/mounts.ts";
 export * from "./host/proc.ts";

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
+import { newId } from "@banyan/kernel";
 import type { AttachOperations } from "../slots/attach-helper.ts";
-import type { DiskDriver, DiskPaths } from "./driver.ts";
+import type { DiskDriver, DiskPaths, Frozen } from "./driver.ts";
 import { SpareDisks } from "./spares.ts";
 
 const MB = 1024 * 1024;
@@ -13,13 +14,15 @@ export class BtrfsDisk implements DiskDriver {
   readonly enforcesLimits: boolean;
   readonly spares: SpareDisks;
   readonly #disks: string;
+  readonly #frozen: string;
   readonly #attach: AttachOperations;
 
   constructor(directory: string, attach: AttachOperations, enforcesLimits: boolean) {
     this.#disks = join(directory, "sandboxes");
+    this.#frozen = join(directory, "frozen");
     this.#attach = attach;
     this.enforcesLimits = enforcesLimits;
-    mkdirSync(this.#disks, { recursive: true, mode: 0o700 });
+    for (const path of [this.#disks, this.#frozen]) mkdirSync(path, { recursive: true, mode: 0o700 });
     this.spares = new SpareDisks(join(directory, "spares"), {
       create: (path, limitMb) => this.#create(path, limitMb),
       delete: (path) => attach.diskDelete(path),
@@ -57,6 +60,17 @@ export class BtrfsDisk implements DiskDriver {
 
   async usageBytes(id: string): Promise<number | null> {
     return this.enforcesLimits ? this.#attach.diskUsage(join(this.#disks, id)) : null;
+  }
+
+  /** A snapshot: its time does not grow with what is in the disk, and what it shares is charged to the sandbox until both are gone. */
+  async freeze(id: string, freezer: string | null): Promise<Frozen> {
+    const to = join(this.#frozen, newId("req"));
+    const pausedMs = await this.#attach.freeze({ freezer, path: join(this.#disks, id), to });
+    return { directory: join(to, "upper"), pausedMs, remove: () => this.#attach.diskDelete(to) };
+  }
+
+  async removeFrozen(): Promise<void> {
+    for (const name of readdirSync(this.#frozen)) await this.#attach.diskDelete(join(this.#frozen, name));
   }
 
   list(): string[] {

@@ -4,6 +4,14 @@ export interface DiskPaths {
   work: string;
 }
 
+/** A sandbox's upper as it was at one moment: read-only, in overlayfs form, fit to be a lower directory at once. */
+export interface Frozen {
+  directory: string;
+  /** How long the sandbox's processes stood still. */
+  pausedMs: number;
+  remove(): Promise<void>;
+}
+
 /** Keeps the disks of sandboxes, each under its own limit where the driver can enforce one. */
 export interface DiskDriver {
   readonly kind: "btrfs" | "plain";
@@ -18,6 +26,10 @@ export interface DiskDriver {
   /** Bytes charged to the disk; null where the driver does not count. */
   usageBytes(id: string): Promise<number | null>;
   list(): string[];
+  /** While the processes of the cgroup directory `freezer` stand still; null: none run. What fails leaves nothing. */
+  freeze(id: string, freezer: string | null): Promise<Frozen>;
+  /** Removes what an earlier process froze. */
+  removeFrozen(): Promise<void>;
 }
 
 /** A directory for all disks and layers of a node. */

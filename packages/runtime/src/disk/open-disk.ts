@@ -21,7 +21,7 @@ export interface OpenDiskOptions {
 
 /** The best disk driver this host can carry: btrfs on the data directory itself, btrfs in an image file, plain directories. */
 export async function openDisk(options: OpenDiskOptions): Promise<DiskRoot> {
-  const { dataDir, mode, warn } = options;
+  const { dataDir, mode, attach, warn } = options;
   const directory = join(dataDir, "disk");
   if (mode !== "plain") {
     try {
@@ -32,7 +32,7 @@ export async function openDisk(options: OpenDiskOptions): Promise<DiskRoot> {
     }
   }
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return diskRoot(directory, new PlainDisk(directory), async () => {});
+  return diskRoot(directory, new PlainDisk(directory, attach), async () => {});
 }
 
 async function openBtrfs({ dataDir, sizeMb, attach, warn }: OpenDiskOptions, directory: string): Promise<DiskRoot> {

@@ -2,21 +2,29 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
-import type { DiskDriver, DiskPaths } from "./driver.ts";
+import { newId } from "@banyan/kernel";
+import type { AttachOperations } from "../slots/attach-helper.ts";
+import type { DiskDriver, DiskPaths, Frozen } from "./driver.ts";
+
+/** A sandbox does not stand still for longer. */
+const COPY_TIMEOUT_MS = 60_000;
 
 /** Directories of the host's own filesystem: works everywhere, enforces no limit. */
 export class PlainDisk implements DiskDriver {
   readonly kind = "plain";
   readonly enforcesLimits = false;
   readonly #disks: string;
+  readonly #frozen: string;
   readonly #trash: string;
+  readonly #attach: AttachOperations;
   #trashed = 0;
 
-  constructor(directory: string) {
+  constructor(directory: string, attach: AttachOperations) {
+    this.#attach = attach;
     this.#disks = join(directory, "sandboxes");
+    this.#frozen = join(directory, "frozen");
     this.#trash = join(directory, "trash");
-    mkdirSync(this.#disks, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#trash, { recursive: true, mode: 0o700 });
+    for (const path of [this.#disks, this.#frozen, this.#trash]) mkdirSync(path, { recursive: true, mode: 0o700 });
   }
 
   async create(id: string): Promise<DiskPaths> {
@@ -42,7 +50,12 @@ export class PlainDisk implements DiskDriver {
   /** Out of the way at once, removed when there is time: a large tree takes seconds. */
   async delete(id: string): Promise<void> {
     if (!this.has(id)) return;
-    renameSync(join(this.#disks, id), join(this.#trash, `${id}.${process.pid}.${this.#trashed++}`));
+    await this.#discard(join(this.#disks, id));
+  }
+
+  async #discard(path: string): Promise<void> {
+    if (!existsSync(path)) return;
+    renameSync(path, join(this.#trash, `${process.pid}.${this.#trashed++}`));
     await this.emptyTrash();
   }
 
@@ -54,6 +67,23 @@ export class PlainDisk implements DiskDriver {
 
   async usageBytes(): Promise<null> {
     return null;
+  }
+
+  /** A copy: the sandbox stands still for as long as that takes, where the filesystem has no reflinks. */
+  async freeze(id: string, freezer: string | null): Promise<Frozen> {
+    const to = join(this.#frozen, newId("req"));
+    const argv = ["cp", "--archive", "--reflink=auto", this.paths(id).upper, to];
+    const remove = () => this.#discard(to);
+    try {
+      return { directory: to, pausedMs: await this.#attach.freeze({ freezer, argv, timeoutMs: COPY_TIMEOUT_MS }), remove };
+    } catch (error) {
+      await remove();
+      throw error;
+    }
+  }
+
+  async removeFrozen(): Promise<void> {
+    for (const name of readdirSync(this.#frozen)) await this.#discard(join(this.#frozen, name));
   }
 
   list(): string[] {

@@ -9,6 +9,8 @@ import { AttachFlag, AttachType, Tag, Type } from "./wire.ts";
 const DEADLINE_MS = 30_000;
 const KILL_TIMEOUT_MS = 30_000;
 const RUN_TIMEOUT_MS = 10_000;
+/** A flush of a whole disk of a sandbox is part of it. */
+const FREEZE_DEADLINE_MS = 300_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 
 export interface AttachRequest {
@@ -132,6 +134,23 @@ export class AttachClient {
   /** Bytes charged to the disk as of the filesystem's last commit. */
   async diskUsage(path: string): Promise<number> {
     return (await this.#request(AttachType.DiskUsage, [[Tag.Path, path]])).number(Tag.Size);
+  }
+
+  /**
+   * Stops the processes of the cgroup directory `freezer`, makes `to`, and lets them go on: a read-only snapshot of the disk `path`, or whatever
+   * `argv` makes of it. How long they stood still, in ms. Null: nothing runs in it.
+   */
+  async freeze(
+    request: { freezer: string | null } & ({ path: string; to: string } | { argv: readonly string[]; timeoutMs: number }),
+  ): Promise<number> {
+    const fields: Field[] = request.freezer === null ? [] : [[Tag.Freezer, request.freezer]];
+    if ("path" in request) fields.push([Tag.Path, request.path], [Tag.To, request.to]);
+    else {
+      const argv = request.argv.map((argument): Field => [Tag.Argv, argument]);
+      fields.push(...argv, [Tag.TimeoutMs, request.timeoutMs], [Tag.Flags, AttachFlag.Plain]);
+    }
+    const deadlineMs = "path" in request ? FREEZE_DEADLINE_MS : request.timeoutMs + DEADLINE_MS;
+    return (await this.#request(AttachType.Freeze, fields, deadlineMs)).number(Tag.PausedUs) / 1_000;
   }
 
   async diskEnable(path: string): Promise<void> {

@@ -109,6 +109,8 @@ export const Tag = {
   CgroupUs: 59,
   TotalUs: 60,
   Step: 61,
+  Freezer: 62,
+  PausedUs: 63,
 } as const;
 
 export const Flag = {
@@ -139,6 +141,7 @@ export const AttachType = {
   DiskEnable: 7,
   DiskUsage: 8,
   Run: 9,
+  Freeze: 10,
 } as const;
 
 export const AttachFlag = {

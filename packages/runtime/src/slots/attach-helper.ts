@@ -3,7 +3,7 @@ import { AttachClient } from "../native/index.ts";
 /** What the node asks of the native helper. */
 export type AttachOperations = Pick<
   AttachClient,
-  "attach" | "kill" | "diskCreate" | "diskDelete" | "diskLimit" | "diskUsage" | "diskEnable" | "cgroup" | "run"
+  "attach" | "kill" | "diskCreate" | "diskDelete" | "diskLimit" | "diskUsage" | "diskEnable" | "cgroup" | "run" | "freeze"
 >;
 
 export interface AttachHelperOptions {
@@ -36,6 +36,7 @@ export class AttachHelper implements AttachOperations {
   diskUsage: AttachClient["diskUsage"] = (path) => this.#client.diskUsage(path);
   diskEnable: AttachClient["diskEnable"] = (path) => this.#client.diskEnable(path);
   cgroup: AttachClient["cgroup"] = (writes) => this.#client.cgroup(writes);
+  freeze: AttachClient["freeze"] = (request) => this.#client.freeze(request);
   run: AttachClient["run"] = (argv, options) => this.#client.run(argv, options);
 
   async close(): Promise<void> {
