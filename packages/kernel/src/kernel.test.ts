@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { AppError, idPattern, machine, newId, retry, systemClock } from "./index.ts";
+import { AppError, canonicalJson, idPattern, machine, newId, retry, seal, systemClock, unseal } from "./index.ts";
 
 it("makes ids that match their pattern and sort by time of making", async () => {
   const first = newId("sbx");
@@ -43,4 +43,16 @@ it("does not retry what is not retryable", async () => {
   );
   await expect(failing).rejects.toThrow("final");
   expect(tries).toBe(1);
+});
+
+it("writes the same JSON whatever the order of its members", () => {
+  expect(canonicalJson({ b: [1, { d: null, c: "x" }], a: undefined })).toBe('{"b":[1,{"c":"x","d":null}]}');
+});
+
+it("opens a sealed text with the same secret and context only", () => {
+  const sealed = seal('{"key":"bny_x"}', "Bearer a", "org_1 k");
+  expect(sealed).not.toContain("bny_x");
+  expect(unseal(sealed, "Bearer a", "org_1 k")).toBe('{"key":"bny_x"}');
+  expect(unseal(sealed, "Bearer b", "org_1 k")).toBeNull();
+  expect(unseal(sealed, "Bearer a", "org_2 k")).toBeNull();
 });

@@ -1,7 +1,6 @@
 import { fault, isFault } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
-import { AppError, type Clock, type Logger } from "@banyan/kernel";
-import { seal, unseal } from "../domain/seal.ts";
+import { AppError, type Clock, type Logger, seal, unseal } from "@banyan/kernel";
 import { claimIdempotencyKey, type NewClaim } from "../store/claim-idempotency-key.ts";
 import type { IdempotencyRow } from "../store/schema.ts";
 import { type Settlement, settleIdempotencyKey } from "../store/settle-idempotency-key.ts";
@@ -82,7 +81,7 @@ async function claim(db: Database, clock: Clock, request: Idempotent): Promise<I
   throw fault("request.idempotency_in_progress", { retryAfterMs: RETRY_AFTER_MS });
 }
 
-const contextOf = (request: Idempotent): string => `${request.organisationId} ${request.key}`;
+const contextOf = (request: Idempotent): string => `reply ${request.organisationId} ${request.key}`;
 
 function kept(reply: Reply, request: Idempotent): Settlement {
   const body = reply.body === undefined ? null : JSON.stringify(reply.body);

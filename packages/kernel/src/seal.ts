@@ -1,17 +1,13 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 
-/**
- * A reply that shows a secret once must be repeatable for its Idempotency-Key, yet not readable in the database. It is sealed with a key made
- * from what only the caller has: its own API key. Whoever repeats the request brings what opens the reply.
- */
 const ALGORITHM = "aes-256-gcm";
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-const keyOf = (secret: string, context: string): Buffer =>
-  Buffer.from(hkdfSync("sha256", secret, "", `banyan reply ${context}`, KEY_BYTES));
+const keyOf = (secret: string, context: string): Buffer => Buffer.from(hkdfSync("sha256", secret, "", `banyan ${context}`, KEY_BYTES));
 
+/** Makes a text unreadable for all who lack the secret. `context` says what it is and whose: a sealed text moved elsewhere does not open. */
 export function seal(text: string, secret: string, context: string): string {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(ALGORITHM, keyOf(secret, context), nonce);
