@@ -180,6 +180,7 @@ export const ERRORS = {
     "Nothing listens on this port inside the sandbox.",
     "Start the server first, on 127.0.0.1 or 0.0.0.0.",
   ),
+  "port.no_answer": entry("unavailable", "The server on this port gave no proper answer.", "Check that it speaks HTTP, and its output."),
   "sandbox.protocol": entry(
     "unavailable",
     "The sandbox's init broke the protocol or went away.",

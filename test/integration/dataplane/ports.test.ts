@@ -127,7 +127,7 @@ describe("a port by its path", () => {
 
   it("says when nobody listens, or nobody answers", async () => {
     expect(await problemOf(await cluster.call("ports/4999/"))).toMatchObject({ status: 503, code: "port.refused" });
-    expect(await problemOf(await cluster.call(`ports/${PORT}/silent`))).toMatchObject({ status: 503, code: "port.refused" });
+    expect(await problemOf(await cluster.call(`ports/${PORT}/silent`))).toMatchObject({ status: 503, code: "port.no_answer" });
     for (const port of ["0", "70000", "abc"]) expect(await problemOf(await cluster.call(`ports/${port}/`))).toMatchObject({ status: 422 });
   });
 });

@@ -70,7 +70,7 @@ export function dial(sandbox: RunningSandbox, port: number): Promise<Duplex> {
 }
 
 export function noAnswer(port: number, cause: unknown) {
-  return fault("port.refused", { port }, { message: "The server on this port gave no proper answer.", cause });
+  return fault("port.no_answer", { port }, { cause });
 }
 
 /** The host is the one the application listens on: development servers refuse names they do not know. */
