@@ -170,6 +170,7 @@ export const RegistryHost = z
   .max(255)
   .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/, "a host name with an optional port");
 export const Registry = z.object({ host: RegistryHost, username: z.string(), createdAt: z.int() });
+export type Registry = z.infer<typeof Registry>;
 export const SaveRegistry = rpc("image-builder", "registry.save", {
   input: z.object({
     orgId: OrgId,

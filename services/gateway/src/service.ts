@@ -3,7 +3,7 @@ import { getRequestListener } from "@hono/node-server";
 import { openAccessNotices } from "./auth/access-notices.ts";
 import { createKeyRing } from "./auth/key-ring.ts";
 import type { Config } from "./config.ts";
-import { attachUpgrades, createNodePools, createRouteMemory, type ForwardDeps } from "./forward/index.ts";
+import { attachUpgrades, createAskInside, createNodePools, createRouteMemory, type ForwardDeps } from "./forward/index.ts";
 import { createApp } from "./http/app.ts";
 import type { Gateway } from "./http/gateway.ts";
 import { listen } from "./http/server.ts";
@@ -36,7 +36,8 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   const http = await listen(config.httpHost, config.httpPort, clock);
   const publicUrl = (config.publicUrl ?? `http://${config.httpHost}:${http.port}`).replace(/\/+$/, "");
 
-  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, defaultQuota };
+  const askInside = createAskInside({ nodes, clusterToken });
+  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota };
   const forward: ForwardDeps = { authenticator: keyRing, routes, nodes, clusterToken, publicUrl, logger, clock };
   const requests = metrics.histogram("banyan_http_request_ms", "How long requests took, by method and status.");
   http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));

@@ -69,7 +69,7 @@ export function unreachable(route: SandboxRoute, kind: "unsent" | "broken", caus
 }
 
 /** What only gateway and node know; added last, after everything of the client's has been filtered. */
-export function internalHeaders(deps: ForwardDeps, route: SandboxRoute, requestId: string): RawHeaders {
+export function internalHeaders(deps: Pick<ForwardDeps, "clusterToken">, route: SandboxRoute, requestId: string): RawHeaders {
   const names = api.FORWARD_HEADERS;
   const headers = [
     names.authorization,

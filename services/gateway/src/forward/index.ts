@@ -1,4 +1,5 @@
 export type { ForwardDeps } from "./forward.ts";
+export { type AskInside, createAskInside } from "./inside.ts";
 export { createNodePools, type NodePools } from "./nodes.ts";
 export { previewMiddleware } from "./preview.ts";
 export { createRouteMemory } from "./route-memory.ts";

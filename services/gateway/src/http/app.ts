@@ -4,7 +4,11 @@ import { Hono } from "hono";
 import type { ForwardDeps } from "../forward/index.ts";
 import { forwardRoutes, previewMiddleware } from "../forward/index.ts";
 import { authenticate } from "./authenticate.ts";
+import { buildImageRoutes } from "./build-image.ts";
+import { buildRoutes } from "./builds.ts";
 import type { HttpEnv } from "./context.ts";
+import { contextRoutes, mountContexts } from "./contexts.ts";
+import { createSandboxRoutes } from "./create-sandbox.ts";
 import { dataPlaneRoutes } from "./dataplane.ts";
 import { mountDocs } from "./docs.ts";
 import type { Gateway } from "./gateway.ts";
@@ -15,10 +19,27 @@ import { nodeRoutes } from "./nodes.ts";
 import { observe } from "./observe.ts";
 import { organisationRoutes } from "./organisations.ts";
 import { asAppError, logLevelOf, problemReply } from "./problems.ts";
+import { registryRoutes } from "./registries.ts";
+import type { RouteDescription } from "./route.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
+import { snapshotRoutes } from "./snapshots.ts";
 import { usageRoutes } from "./usage.ts";
 
-export const controlRoutes = [...sandboxRoutes, ...usageRoutes, ...imageRoutes, ...keyRoutes, ...organisationRoutes, ...nodeRoutes];
+export const controlRoutes = [
+  ...createSandboxRoutes,
+  ...sandboxRoutes,
+  ...snapshotRoutes,
+  ...buildImageRoutes,
+  ...imageRoutes,
+  ...buildRoutes,
+  ...registryRoutes,
+  ...usageRoutes,
+  ...keyRoutes,
+  ...organisationRoutes,
+  ...nodeRoutes,
+];
+/** Everything the document describes: what is answered here, and what streams past. */
+export const describedRoutes: readonly RouteDescription[] = [...controlRoutes, ...contextRoutes, ...dataPlaneRoutes];
 
 export interface AppDeps {
   gateway: Gateway;
@@ -43,9 +64,10 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
 
   app.use(observe({ logger, clock, requests }));
   app.use(previewMiddleware(forward));
-  const documents = mountDocs(app, [...controlRoutes, ...dataPlaneRoutes], publicUrl);
+  const documents = mountDocs(app, describedRoutes, publicUrl);
   app.use("/v1/*", authenticate(authenticator));
   for (const route of controlRoutes) mount(app, route, gateway);
+  mountContexts(app, gateway);
   app.route("/v1/sandboxes", forwardRoutes(forward));
   refuseOtherMethods(app, documents);
   return app;
@@ -54,7 +76,7 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
 /** A known path asked with another method says which ones it takes. */
 function refuseOtherMethods(app: Hono<HttpEnv>, documents: readonly string[]): void {
   const allowed = new Map<string, string[]>(documents.map((path) => [path, ["GET"]]));
-  for (const { path, method } of controlRoutes) allowed.set(path, [...(allowed.get(path) ?? []), method]);
+  for (const { path, method } of [...controlRoutes, ...contextRoutes]) allowed.set(path, [...(allowed.get(path) ?? []), method]);
   for (const [path, methods] of allowed) {
     app.all(honoPath(path), (c) => {
       throw fault("request.method_not_allowed", { method: c.req.method, allow: methods });

@@ -211,7 +211,7 @@ const files = describe("files", FILE, [
 
 const ports = describe(
   "ports",
-  [...ANY, "port.refused"],
+  [...ANY, "port.refused", "port.no_answer"],
   [
     {
       method: "POST",

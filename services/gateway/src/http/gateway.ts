@@ -3,6 +3,7 @@ import type { Quota } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
 import type { Clock, Logger } from "@banyan/kernel";
 import type { AccessNotices } from "../auth/access-notices.ts";
+import type { AskInside } from "../forward/index.ts";
 import type { Authenticator, RouteMemory } from "../ports.ts";
 
 /** What the routes work with. */
@@ -14,5 +15,7 @@ export interface Gateway {
   routes: RouteMemory;
   authenticator: Authenticator;
   access: Pick<AccessNotices, "changed">;
+  /** The data planes of sandboxes, for what the gateway does in them of itself. */
+  askInside: AskInside;
   defaultQuota: Quota;
 }

@@ -1,10 +1,11 @@
-import { fault } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
+import { fault, isFault } from "@banyan/contracts";
+import { AppError, newId } from "@banyan/kernel";
 import type { Context, Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { z } from "zod";
 import { fingerprint } from "../domain/fingerprint.ts";
 import type { HttpEnv } from "./context.ts";
+import { streamEvents } from "./event-stream.ts";
 import type { Gateway } from "./gateway.ts";
 import { once } from "./idempotency.ts";
 import { invalid } from "./problems.ts";
@@ -16,6 +17,8 @@ const NoQuery = z.strictObject({});
 /** `/v1/sandboxes/{id}` as Hono writes it. */
 export const honoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ":$1");
 
+type AnyCall = Call<unknown, unknown>;
+
 /** The one way from a request to a route's handler and back: who, what, once, answer. */
 export function mount(app: Hono<HttpEnv>, route: Route, gateway: Gateway): void {
   app.on(route.method, honoPath(route.path), async (c) => {
@@ -24,29 +27,70 @@ export function mount(app: Hono<HttpEnv>, route: Route, gateway: Gateway): void 
     const query = parse(route.query ?? NoQuery, readQuery(c, route.repeated), "query");
     const sent = route.body ? await readJson(c.req.raw, gateway.clock) : undefined;
     const body = route.body ? parse(route.body, sent, "body") : undefined;
-    const call: Call<unknown, unknown> = { caller, params: c.req.param(), query, body, resourceId: route.makes ? newId(route.makes) : "" };
-    return respond(c, await runOnce(c, route, gateway, call, sent));
+    const call: AnyCall = {
+      caller,
+      params: c.req.param(),
+      query,
+      body,
+      resourceId: route.makes ? newId(route.makes) : "",
+      header: (name) => c.req.header(name),
+      sink: null,
+      gone: () => c.req.raw.signal,
+    };
+    const { lastEvent } = route;
+    if (lastEvent !== undefined && (c.req.header("accept") ?? "").includes("text/event-stream")) {
+      return streamEvents(c, gateway.logger, async (sink) => {
+        const { reply } = await run(c, route, gateway, { ...call, sink, gone: () => sink.gone }, sent);
+        await sink.say(lastEvent(reply), reply.body);
+      });
+    }
+    const { reply, replayed } = await run(c, route, gateway, call, sent);
+    if (replayed) c.header("idempotency-replayed", "true");
+    return respond(c, gateway, reply);
   });
 }
 
-async function runOnce(c: Context<HttpEnv>, route: Route, gateway: Gateway, call: Call<unknown, unknown>, sent: unknown): Promise<Reply> {
-  const key = route.method === "GET" ? undefined : c.req.header("idempotency-key");
-  if (key === undefined) return route.handle(call, gateway);
+interface Ran {
+  reply: Reply;
+  replayed: boolean;
+}
+
+async function run(c: Context<HttpEnv>, route: Route, gateway: Gateway, call: AnyCall, sent: unknown): Promise<Ran> {
+  try {
+    const preparing = route.prepare?.(call, gateway) ?? null;
+    if (preparing === null) return await runOnce(c, route, gateway, call, sent);
+    const prepared = await preparing;
+    if ("reply" in prepared) return { reply: prepared.reply, replayed: false };
+    return await runOnce(c, route, gateway, { ...call, body: prepared.body }, sent);
+  } catch (error) {
+    if (route.missing === undefined || !isFault(error, route.missing)) throw error;
+    const { code, message, details, cause } = error;
+    throw new AppError({ kind: "not_found", code, message, details, cause });
+  }
+}
+
+async function runOnce(c: Context<HttpEnv>, route: Route, gateway: Gateway, call: AnyCall, sent: unknown): Promise<Ran> {
+  const key = route.method === "GET" || route.harmless ? undefined : c.req.header("idempotency-key");
+  if (key === undefined) return { reply: await route.handle(call, gateway), replayed: false };
   const request = {
     key,
     organisationId: call.caller.orgId,
-    fingerprint: fingerprint(route.method, c.req.path, sent),
+    fingerprint: fingerprint(route.method, c.req.path, without(sent, route.withheld)),
     resourceId: call.resourceId,
     deadlineMs: route.deadlineMs?.(call.body) ?? CALL_DEADLINE_MS,
     sealWith: route.secret ? (c.req.header("authorization") ?? "") : null,
   };
-  const { reply, replayed } = await once(gateway, request, (resourceId) => route.handle({ ...call, resourceId }, gateway));
-  if (replayed) c.header("idempotency-replayed", "true");
-  return reply;
+  return once(gateway, request, (resourceId) => route.handle({ ...call, resourceId }, gateway));
 }
 
-function respond(c: Context<HttpEnv>, { status, body, headers }: Reply): Response {
+function without(sent: unknown, names: readonly string[] = []): unknown {
+  if (names.length === 0 || typeof sent !== "object" || sent === null) return sent;
+  return Object.fromEntries(Object.entries(sent).filter(([name]) => !names.includes(name)));
+}
+
+function respond(c: Context<HttpEnv>, { logger }: Gateway, { status, body, headers, events }: Reply): Response {
   for (const [name, value] of Object.entries(headers ?? {})) c.header(name, value);
+  if (events !== undefined) return streamEvents(c, logger, events);
   if (body === undefined) return c.body(null, status as 204);
   return c.json(body, status as ContentfulStatusCode);
 }

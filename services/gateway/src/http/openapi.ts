@@ -73,7 +73,7 @@ function operation(route: RouteDescription, names: Map<z.ZodType, string>): Json
     summary: route.summary,
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(body && { requestBody: body }),
-    responses: { ...replies(route, names), ...problems([...COMMON, ...admin, ...route.errors]) },
+    responses: { ...replies(route, names), ...problems([...COMMON, ...admin, ...route.errors], route.missing) },
   };
 }
 
@@ -95,11 +95,12 @@ function queryParameters({ query }: RouteDescription): Json[] {
   });
 }
 
-function headerParameters({ method, path }: RouteDescription): Json[] {
-  const mutates = method !== "GET" && !/\/(exec|processes|files|ports)\b/.test(path);
-  if (!mutates) return [];
+function headerParameters({ method, path, headers = {} }: RouteDescription): Json[] {
+  const own = Object.entries(headers).map(([name, description]) => parameter(name, "header", { type: "string" }, { description }));
+  const mutates = method !== "GET" && method !== "HEAD" && !/\/(exec|processes|files|ports|contexts)\b/.test(path);
+  if (!mutates) return own;
   const description = "A repeat of the same request with the same key gets the first one's reply. Kept for 24 hours.";
-  return [parameter("Idempotency-Key", "header", { type: "string", maxLength: 255 }, { description })];
+  return [parameter("Idempotency-Key", "header", { type: "string", maxLength: 255 }, { description }), ...own];
 }
 
 function requestBody({ body, bodyType }: RouteDescription, names: Map<z.ZodType, string>): Json | undefined {
@@ -111,21 +112,20 @@ function requestBody({ body, bodyType }: RouteDescription, names: Map<z.ZodType,
 function replies(route: RouteDescription, names: Map<z.ZodType, string>): Json {
   const made: Json = {};
   for (const [status, { description, schema, type }] of Object.entries(route.replies)) {
-    const content = schema
-      ? { "application/json": { schema: schemaOf(schema, names, "output") } }
-      : type !== undefined
-        ? { [type]: {} }
-        : undefined;
-    made[status] = { description, ...(content && { content }) };
+    const content = {
+      ...(schema && { "application/json": { schema: schemaOf(schema, names, "output") } }),
+      ...(type !== undefined && { [type]: {} }),
+    };
+    made[status] = { description, ...(Object.keys(content).length > 0 && { content }) };
   }
   return made;
 }
 
 /** One response per status, naming the codes it may carry. */
-function problems(codes: readonly ErrorCode[]): Json {
+function problems(codes: readonly ErrorCode[], missing: ErrorCode | undefined): Json {
   const byStatus = new Map<number, Set<ErrorCode>>();
   for (const code of codes) {
-    const status = api.problemStatus(code);
+    const status = api.problemStatus(code, code === missing ? "not_found" : undefined);
     byStatus.set(status, (byStatus.get(status) ?? new Set()).add(code));
   }
   const content = { [api.PROBLEM_CONTENT_TYPE]: { schema: { $ref: `${SCHEMAS}Problem` } } };

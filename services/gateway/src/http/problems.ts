@@ -7,6 +7,8 @@ import type { z } from "zod";
 import type { HttpEnv } from "./context.ts";
 
 const ISSUES_SHOWN_MAX = 20;
+/** What is no object at all was meant as none of the objects. */
+const WRONG_TYPE = 10;
 
 /** Anything thrown, as what may be shown. What is not ours is `internal` and says nothing of its inside. */
 export function asAppError(thrown: unknown): AppError {
@@ -38,11 +40,25 @@ export function invalid(error: z.ZodError, where: "body" | "query"): AppError {
   return fault("request.invalid", { in: where, issues }, { message });
 }
 
-/** An unknown field is named itself, not the object it is in. */
+/** An unknown field is named itself, not the object it is in; of a union what is wrong with the alternative that was meant. */
 function flatten(issue: z.core.$ZodIssue): { path: string; message: string }[] {
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    return meant(issue.errors).flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }));
+  }
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: "unknown field" }));
   return [{ path: pathOf(issue.path), message: issue.message }];
+}
+
+/** The alternative that differs least in its shape: in what it is, which members it has, and which it lacks. */
+function meant(alternatives: z.core.$ZodIssue[][]): z.core.$ZodIssue[] {
+  const strangeness = (issues: z.core.$ZodIssue[]): number => issues.reduce((sum, issue) => sum + strangenessOf(issue), 0);
+  return alternatives.reduce((best, other) => (strangeness(other) < strangeness(best) ? other : best));
+}
+
+function strangenessOf({ code, path }: z.core.$ZodIssue): number {
+  if (code === "invalid_type" && path.length === 0) return WRONG_TYPE;
+  return code === "unrecognized_keys" || code === "invalid_type" ? 1 : 0;
 }
 
 const pathOf = (path: readonly PropertyKey[]): string => path.map(String).join(".");

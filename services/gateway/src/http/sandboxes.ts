@@ -1,12 +1,10 @@
 import {
   api,
-  CreateSandbox,
   DeleteSandbox,
   fault,
   GetSandbox,
   LIMITS,
   ListSandboxes,
-  type OutputOf,
   SANDBOX_STATES,
   SandboxId,
   StartSandbox,
@@ -14,51 +12,19 @@ import {
   UpdateSandbox,
 } from "@banyan/contracts";
 import { z } from "zod";
-import { changesOf, sandboxView, specOf, timingView } from "../views/sandbox.ts";
-import { type Call, type Reply, route } from "./route.ts";
+import { changesOf, sandboxView } from "../views/sandbox.ts";
+import { bringUp, needsBringUp } from "./bring-up.ts";
+import { type Call, route } from "./route.ts";
+import { RPC_MARGIN_MS, startedReply } from "./started.ts";
 
-/** What the gateway waits for beyond the time a slot may take. */
-const RPC_MARGIN_MS = 5_000;
 const PAGE_DEFAULT = 50;
 
 /** What is no id at all is simply not found. */
-function sandboxOf({ caller, params }: Pick<Call<unknown, unknown>, "caller" | "params">): { orgId: string; id: string } {
+export function sandboxOf({ caller, params }: Pick<Call<unknown, unknown>, "caller" | "params">): { orgId: string; id: string } {
   const id = params.id ?? "";
   if (!SandboxId.safeParse(id).success) throw fault("sandbox.not_found", { id });
   return { orgId: caller.orgId, id };
 }
-
-function startedReply(status: 200 | 201, { sandbox, path, timing }: OutputOf<typeof CreateSandbox>): Reply {
-  const body: api.StartedSandbox = { ...sandboxView(sandbox), path, timing: timingView(timing) };
-  return { status, body, headers: { "server-timing": serverTiming(body.timing) } };
-}
-
-/** `queue_ms: 0.04` as `queue;dur=0.04`. */
-function serverTiming(timing: api.StartedSandbox["timing"]): string {
-  return Object.entries(timing)
-    .map(([name, durationMs]) => `${name.replace(/_ms$/, "")};dur=${durationMs}`)
-    .join(", ");
-}
-
-const createSandbox = route({
-  method: "POST",
-  path: "/v1/sandboxes",
-  operationId: "createSandbox",
-  tag: "sandboxes",
-  summary: "Make a sandbox and start it",
-  access: "member",
-  makes: "sbx",
-  body: api.CreateSandboxBody,
-  replies: { 201: { description: "It runs.", schema: api.StartedSandbox } },
-  errors: CreateSandbox.errors,
-  deadlineMs: (body) => body.wait_ms + RPC_MARGIN_MS,
-  async handle({ caller, body, resourceId }, { bus, routes }) {
-    const order = { orgId: caller.orgId, id: resourceId, spec: specOf(body), quota: caller.quota, deadlineMs: body.wait_ms };
-    const started = await bus.call(CreateSandbox, order, { deadlineMs: body.wait_ms + RPC_MARGIN_MS });
-    routes.remember(started.route);
-    return startedReply(201, started);
-  },
-});
 
 const ListSandboxesQuery = z.strictObject({
   label: z
@@ -140,14 +106,16 @@ const startSandbox = route({
   access: "member",
   body: api.StartSandboxBody,
   replies: { 200: { description: "It runs.", schema: api.StartedSandbox } },
-  errors: StartSandbox.errors,
+  errors: [...StartSandbox.errors, "sandbox.ready_failed"],
   deadlineMs: (body) => body.wait_ms + RPC_MARGIN_MS,
-  async handle(call, { bus, routes }) {
+  async handle(call, gateway) {
+    const { bus, routes } = gateway;
     const { wait_ms: waitMs } = call.body;
     const order = { ...sandboxOf(call), quota: call.caller.quota, deadlineMs: waitMs };
     const started = await bus.call(StartSandbox, order, { deadlineMs: waitMs + RPC_MARGIN_MS });
     routes.remember(started.route);
-    return startedReply(200, started);
+    const broughtUp = needsBringUp(started) ? await bringUp(gateway, started, call.gone()) : 0;
+    return startedReply(200, started, broughtUp);
   },
 });
 
@@ -194,4 +162,4 @@ const deleteSandbox = route({
   },
 });
 
-export const sandboxRoutes = [createSandbox, listSandboxes, getSandbox, updateSandbox, startSandbox, stopSandbox, deleteSandbox];
+export const sandboxRoutes = [listSandboxes, getSandbox, updateSandbox, startSandbox, stopSandbox, deleteSandbox];

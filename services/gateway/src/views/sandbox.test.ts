@@ -1,10 +1,10 @@
 import { api, type SandboxRecord, SandboxSpec } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { expect, it } from "vitest";
-import { changesOf, sandboxView, specOf } from "./sandbox.ts";
+import { changesOf, leftToImage, sandboxView, specOf } from "./sandbox.ts";
 
 it("fills a spec from an empty body", () => {
-  const spec = specOf(api.CreateSandboxBody.parse({}));
+  const spec = specOf(api.CreateSandboxBody.parse({}), "default");
   expect(SandboxSpec.parse(spec)).toEqual(spec);
   expect(spec).toMatchObject({ image: "default", resources: { cpu: 1, memoryMb: 1_024 }, lifetime: { idleTimeoutS: 900, onIdle: "stop" } });
 });
@@ -12,10 +12,16 @@ it("fills a spec from an empty body", () => {
 it("keeps the defaults of limits that are not named", () => {
   const spec = specOf(
     api.CreateSandboxBody.parse({ limits: { cpu: 0.5 }, lifetime: { max_lifetime_s: 60 }, network: { egress: "closed" } }),
+    "default",
   );
   expect(spec.resources).toMatchObject({ cpu: 0.5, memoryMb: 1_024 });
   expect(spec.lifetime).toMatchObject({ maxLifetimeS: 60, idleTimeoutS: 900 });
   expect(spec.network).toEqual({ egress: "closed", allow: [] });
+});
+
+it("leaves to the image the limits that nobody stated", () => {
+  expect(leftToImage(api.CreateSandboxBody.parse({}).limits)).toEqual(["cpu", "memoryMb", "diskMb"]);
+  expect(leftToImage(api.CreateSandboxBody.parse({ limits: { cpu: 1, disk_mb: 64 } }).limits)).toEqual(["memoryMb"]);
 });
 
 it("changes only what was given, null included", () => {
@@ -28,7 +34,7 @@ it("shows a record as the schema promises, without the environment", () => {
   const record: SandboxRecord = {
     id: newId("sbx"),
     orgId: newId("org"),
-    spec: specOf(api.CreateSandboxBody.parse({ env: { SECRET: "s" }, labels: { task: "1" } })),
+    spec: specOf(api.CreateSandboxBody.parse({ env: { SECRET: "s" }, labels: { task: "1" } }), "default"),
     state: "stopped",
     stateReason: "idle",
     nodeId: "n1",

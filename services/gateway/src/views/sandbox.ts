@@ -1,5 +1,6 @@
 import {
   type api,
+  DEFAULT_RESOURCES,
   hostnameOf,
   type InputOf,
   type Lifetime,
@@ -12,14 +13,20 @@ import type { z } from "zod";
 
 const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
-export function specOf(body: api.CreateSandboxBody): SandboxSpec {
+/** `image`: by its name or id; a spec has become one before. */
+export function specOf(body: api.CreateSandboxBody, image: string): SandboxSpec {
   const { limits, lifetime } = body;
   return {
-    image: body.image,
+    image,
     name: body.name,
     env: body.env,
     labels: body.labels,
-    resources: { cpu: limits.cpu, memoryMb: limits.memory_mb, pids: limits.pids, diskMb: limits.disk_mb },
+    resources: {
+      cpu: limits.cpu ?? DEFAULT_RESOURCES.cpu,
+      memoryMb: limits.memory_mb ?? DEFAULT_RESOURCES.memoryMb,
+      pids: limits.pids,
+      diskMb: limits.disk_mb ?? DEFAULT_RESOURCES.diskMb,
+    },
     hostname: body.hostname,
     workdir: body.workdir,
     user: body.user,
@@ -31,6 +38,12 @@ export function specOf(body: api.CreateSandboxBody): SandboxSpec {
       onExpiry: lifetime.on_expiry,
     },
   };
+}
+
+/** The limits that the caller did not state. */
+export function leftToImage({ cpu, memory_mb, disk_mb }: api.CreateSandboxBody["limits"]): ("cpu" | "memoryMb" | "diskMb")[] {
+  const stated = { cpu, memoryMb: memory_mb, diskMb: disk_mb };
+  return (["cpu", "memoryMb", "diskMb"] as const).filter((amount) => stated[amount] === undefined);
 }
 
 /** Only what was given: an absent field stays as it is. */
