@@ -8,9 +8,9 @@ const UNPACK_MS = 120_000;
 export async function untilReady(banyan: Banyan): Promise<void> {
   await eventually(
     async () => {
-      const images = await banyan.images();
+      const image = await banyan.images.get("default").catch(() => null);
       const nodes = await banyan.nodes();
-      return images.some(({ name, state }) => name === "default" && state === "ready") && nodes.some(({ pool }) => pool.free > 0);
+      return image?.state === "ready" && nodes.some(({ pool }) => pool.free > 0);
     },
     { timeoutMs: IMAGE_MS, intervalMs: 100 },
   );

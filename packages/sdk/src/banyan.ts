@@ -1,22 +1,30 @@
 import type { api } from "@banyan/contracts";
 import { Keys, Organisations, type Usage } from "./access.ts";
+import { Builds } from "./builds.ts";
 import type { Camel } from "./case.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { Images } from "./images.ts";
+import { Registries } from "./registries.ts";
 import { Sandboxes } from "./sandboxes.ts";
 
 export type Node = Camel<api.Node>;
-export type Image = Camel<api.Image>;
 
 /** Sandboxes in milliseconds: `const sandbox = await new Banyan().sandboxes.create()`. */
 export class Banyan {
   readonly sandboxes: Sandboxes;
+  readonly images: Images;
+  readonly builds: Builds;
+  readonly registries: Registries;
   readonly keys: Keys;
   readonly organisations: Organisations;
   readonly #client: Client;
 
   constructor(options: ClientOptions = {}) {
     this.#client = new Client(options);
-    this.sandboxes = new Sandboxes(this.#client);
+    this.images = new Images(this.#client);
+    this.builds = new Builds(this.#client);
+    this.registries = new Registries(this.#client);
+    this.sandboxes = new Sandboxes(this.#client, this.images);
     this.keys = new Keys(this.#client);
     this.organisations = new Organisations(this.#client);
   }
@@ -30,10 +38,5 @@ export class Banyan {
   async nodes(): Promise<Node[]> {
     const { nodes } = await this.#client.json<{ nodes: api.Node[] }>("GET", "/v1/nodes");
     return nodes;
-  }
-
-  async images(): Promise<Image[]> {
-    const { images } = await this.#client.json<{ images: api.Image[] }>("GET", "/v1/images");
-    return images;
   }
 }

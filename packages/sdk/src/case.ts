@@ -9,7 +9,7 @@ export type Camel<T> = T extends readonly (infer Item)[]
     : T;
 
 /** Below these the keys are the user's own. */
-const VERBATIM = new Set(["env", "labels", "details"]);
+const VERBATIM = new Set(["env", "labels", "details", "secrets", "buildArgs", "build_args"]);
 
 export const camelCase = (key: string): string => key.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 export const snakeCase = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -126,7 +126,7 @@ function worthRepeating(error: BanyanError, repeatable: boolean): boolean {
 }
 
 /** As long as the server asks for, or with exponential back-off and jitter. */
-async function pause(error: BanyanError, attempt: number, signal: AbortSignal | undefined): Promise<void> {
+export async function pause(error: BanyanError, attempt: number, signal: AbortSignal | undefined): Promise<void> {
   const backoffMs = Math.random() * RETRY_BASE_MS * 2 ** attempt;
   const delayMs = Math.min(RETRY_DELAY_MAX_MS, Math.max(error.retryAfterMs ?? 0, backoffMs));
   await new Promise<void>((resolve, reject) => {

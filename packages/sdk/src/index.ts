@@ -1,15 +1,29 @@
 export type { ApiKey, CreatedKey, CreateKeyOptions, Organisation, Quota, Usage } from "./access.ts";
-export { Banyan, type Image, type Node } from "./banyan.ts";
+export { Banyan, type Node } from "./banyan.ts";
+export type { Build, BuildEventsOptions, Builds, ListBuildsOptions } from "./builds.ts";
 export type { ClientOptions } from "./client.ts";
 export { BanyanError, isBanyanError } from "./error.ts";
 export type { Command, CommandOptions, Exec, ExecEnd, ExecEvent, ExecOptions, ExecResult } from "./exec.ts";
 export type { FileContent, FileInfo, Files, FindOptions, GrepOptions, WriteOptions } from "./files.ts";
+export {
+  type CopyOptions,
+  type DockerfileOptions,
+  type FileOptions,
+  Image,
+  type ImageSpec,
+  type ReadyCheck,
+  type RunOptions,
+} from "./image.ts";
+export type { BuildPlan, BuiltImage, ImageDetails, ImageInfo, Images, ListImagesOptions, RequestBuildOptions } from "./images.ts";
+export type { BuildEvent, WorkOptions } from "./long-work.ts";
 export type { OutputOptions, Process, Processes, ProcessInfo, StartProcessOptions } from "./processes.ts";
+export type { Registries, Registry } from "./registries.ts";
 export type {
   Link,
   Sandbox,
   SandboxHandle,
   SandboxInfo,
+  Snapshot,
   StartedInfo,
   StartedSandbox,
   StartOptions,

@@ -10,6 +10,7 @@ import { openTerminal, type Terminal, type TerminalOptions } from "./terminal.ts
 export type SandboxInfo = Camel<api.Sandbox>;
 export type StartedInfo = Camel<api.StartedSandbox>;
 export type UpdateSandboxOptions = Camel<InputOf<typeof api.UpdateSandboxBody>>;
+export type Snapshot = Camel<api.Snapshot>;
 export type Link = Camel<api.Link>;
 export interface StartOptions {
   /** How long to wait for a slot. */
@@ -24,6 +25,7 @@ export interface StopOptions {
 export const ANSWER_MARGIN_MS = 30_000;
 export const WAIT_MS_DEFAULT = 10_000;
 const STOP_TIMEOUT_MS = 90_000;
+const SNAPSHOT_TIMEOUT_MS = 660_000;
 
 /** A sandbox by its id: all that can be done with it, without a look at it first. */
 export class SandboxHandle implements AsyncDisposable {
@@ -83,6 +85,11 @@ export class SandboxHandle implements AsyncDisposable {
   start(options: StartOptions = {}): Promise<StartedInfo> {
     const timeoutMs = (options.waitMs ?? WAIT_MS_DEFAULT) + ANSWER_MARGIN_MS;
     return this.client.keyed<api.StartedSandbox>("POST", `${this.path}/start`, { json: options, timeoutMs });
+  }
+
+  /** An image of its files as they are now; it goes on. Others start from it like from any image. */
+  snapshot(options: { name?: string } = {}): Promise<Snapshot> {
+    return this.client.keyed<api.Snapshot>("POST", `${this.path}/snapshots`, { json: options, timeoutMs: SNAPSHOT_TIMEOUT_MS });
   }
 
   /** Ends it and removes its disk, in whatever state it is. */

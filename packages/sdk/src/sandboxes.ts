@@ -1,9 +1,15 @@
 import type { api } from "@banyan/contracts";
 import type { Camel } from "./case.ts";
 import type { Client } from "./client.ts";
+import type { Image, ImageSpec } from "./image.ts";
+import type { Images } from "./images.ts";
+import { streamed, type WorkOptions } from "./long-work.ts";
 import { ANSWER_MARGIN_MS, Sandbox, SandboxHandle, StartedSandbox, WAIT_MS_DEFAULT } from "./sandbox.ts";
 
-export type CreateSandboxOptions = Camel<api.CreateSandboxInput>;
+export interface CreateSandboxOptions extends Omit<Camel<api.CreateSandboxInput>, "image">, WorkOptions {
+  /** The name or id of an image, or one that is stated here: it is built first where need be. */
+  image?: string | Image | ImageSpec;
+}
 export interface ListSandboxesOptions {
   /** All must match. */
   labels?: Record<string, string>;
@@ -18,17 +24,27 @@ interface Page {
 
 export class Sandboxes {
   readonly #client: Client;
+  readonly #images: Images;
 
-  constructor(client: Client) {
+  constructor(client: Client, images: Images) {
     this.#client = client;
+    this.#images = images;
   }
 
-  /** Makes one and starts it; it runs when this resolves. */
-  async create(options: CreateSandboxOptions = {}): Promise<StartedSandbox> {
+  /** Makes one and starts it; it runs when this resolves. `onEvent` hears how an image that is stated is built. */
+  async create({ onEvent, signal, ...options }: CreateSandboxOptions = {}): Promise<StartedSandbox> {
+    const { image } = options;
+    if (image !== undefined && typeof image !== "string") {
+      const json = { ...options, image: await this.#images.specOf(image) };
+      return new StartedSandbox(
+        this.#client,
+        await streamed<api.StartedSandbox>(this.#client, "/v1/sandboxes", "sandbox", json, { onEvent, signal }),
+      );
+    }
     const timeoutMs = (options.waitMs ?? WAIT_MS_DEFAULT) + ANSWER_MARGIN_MS;
     return new StartedSandbox(
       this.#client,
-      await this.#client.keyed<api.StartedSandbox>("POST", "/v1/sandboxes", { json: options, timeoutMs }),
+      await this.#client.keyed<api.StartedSandbox>("POST", "/v1/sandboxes", { json: options, timeoutMs, signal }),
     );
   }
 

@@ -106,7 +106,7 @@ async function untilReady(banyan: Banyan, tell: (text: string) => void = () => {
 }
 
 async function missing(banyan: Banyan): Promise<string | null> {
-  const image = (await banyan.images()).find(({ name, state }) => name === "default" && state !== "failed");
+  const image = await banyan.images.get("default").catch(() => null);
   if (image?.state !== "ready") return "Making the default image; the first time takes a minute or two.";
   const nodes = (await banyan.nodes()).filter(({ state, reachable }) => state === "ready" && reachable);
   if (nodes.length === 0) return "Waiting for the node.";

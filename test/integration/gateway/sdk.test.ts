@@ -72,7 +72,9 @@ it("manages keys, organisations and quotas", async () => {
   await banyan.keys.revoke(id);
   await expect(theirs.usage()).rejects.toMatchObject({ code: "auth.invalid" });
   expect((await banyan.nodes())[0]).toMatchObject({ reachable: true, capacity: { memoryMb: expect.any(Number) } });
-  expect((await banyan.images()).map(({ name }) => name)).toEqual(["default"]);
+  const names: string[][] = [];
+  for await (const image of banyan.images.list()) names.push(image.names);
+  expect(names).toEqual([["default:latest"]]);
 });
 
 it("runs commands: output, exit code, input, time", async () => {
