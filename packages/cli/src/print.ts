@@ -31,6 +31,9 @@ export function ago(iso: string | null, now: number): string {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+const MIB = 1024 * 1024;
+export const megabytes = (bytes: number): string => (bytes / MIB).toFixed(bytes < 10 * MIB ? 1 : 0);
+
 export function labelsText(labels: Record<string, string>): string {
   const text = Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
@@ -43,6 +46,7 @@ export function errorText(error: unknown): string {
   if (!(error instanceof BanyanError)) return `${picocolors.red("error:")} ${error instanceof Error ? error.message : String(error)}`;
   const lines = [`${picocolors.red("error:")} ${error.message} ${picocolors.dim(`(${error.code})`)}`];
   for (const issue of issuesOf(error)) lines.push(`  ${issue}`);
+  for (const line of lastLinesOf(error)) lines.push(picocolors.dim(`  | ${line}`));
   lines.push(`  ${picocolors.cyan("fix:")} ${error.fix}`);
   if (error.requestId !== null) lines.push(picocolors.dim(`  request ${error.requestId}`));
   return lines.join("\n");
@@ -52,6 +56,11 @@ export function errorText(error: unknown): string {
 function issuesOf({ details }: BanyanError): string[] {
   if (!Array.isArray(details.issues)) return [];
   return details.issues.slice(1).map(({ path, message }: { path: string; message: string }) => `${path}: ${message}`);
+}
+
+/** Of a build that failed: what its step had written last. */
+function lastLinesOf({ details }: BanyanError): string[] {
+  return Array.isArray(details.last_lines) ? details.last_lines.map(String) : [];
 }
 
 /** The same for a program. */

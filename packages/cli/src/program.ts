@@ -1,8 +1,11 @@
 import { Command } from "commander";
-import { imageCommand, nodeCommand, usageCommand } from "./commands/cluster.ts";
+import { buildCommand } from "./commands/build.ts";
+import { nodeCommand, usageCommand } from "./commands/cluster.ts";
+import { imageCommand } from "./commands/image.ts";
 import { keyCommand } from "./commands/key.ts";
 import { loginCommand } from "./commands/login.ts";
 import { organisationCommand } from "./commands/organisation.ts";
+import { registryCommand } from "./commands/registry.ts";
 import { sandboxCommand } from "./commands/sandbox.ts";
 import { shellCommand } from "./commands/shell.ts";
 
@@ -13,6 +16,8 @@ Examples:
   banyan sandbox exec sbx_… -- python3 -c "print(6 * 7)"
   banyan shell sbx_…
   banyan sandbox cp ./src sbx_…:/workspace/src
+  banyan image build -f environment.json --name team/app
+  banyan sandbox create --image team/app
   banyan sandbox rm sbx_…
 
 The address and the key come from the flags, else from BANYAN_URL and BANYAN_API_KEY, else from what \`banyan login\` has kept.`;
@@ -27,10 +32,12 @@ export function createProgram(): Command {
     .addHelpText("after", EXAMPLES)
     .addCommand(sandboxCommand())
     .addCommand(shellCommand())
+    .addCommand(imageCommand())
+    .addCommand(buildCommand())
+    .addCommand(registryCommand())
     .addCommand(keyCommand())
     .addCommand(organisationCommand())
     .addCommand(nodeCommand())
-    .addCommand(imageCommand())
     .addCommand(usageCommand())
     .addCommand(loginCommand());
 }

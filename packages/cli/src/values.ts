@@ -18,6 +18,18 @@ export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
+/** `NAME=value`, or `NAME` for the value that the environment has: it then stands in no shell history. */
+export function collectSecret(
+  text: string,
+  before: Record<string, string> = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
+  if (text.includes("=")) return collectPair(text, before);
+  const value = env[text];
+  if (value === undefined) throw new InvalidArgumentError(`The environment has no ${text}; write it as ${text}=value.`);
+  return { ...before, [text]: value };
+}
+
 /** The server knows the bounds; here it only has to be a number. */
 export function number(text: string): number {
   const value = Number(text);

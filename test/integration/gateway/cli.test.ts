@@ -77,7 +77,7 @@ it("manages keys and organisations, and shows the cluster", async () => {
   expect((await banyan(["usage"], { env: { ...here(), BANYAN_API_KEY: made.key } })).stdout).toMatch(/sandboxes\s+0 of 2/);
   expect((await banyan(["key", "revoke", made.id], { env: here() })).code).toBe(0);
   expect((await banyan(["node", "ls"], { env: here() })).stdout).toContain(control.node.nodeId);
-  expect((await banyan(["image", "ls"], { env: here() })).stdout).toMatch(/default\s+ready/);
+  expect((await banyan(["image", "ls"], { env: here() })).stdout).toMatch(/default:latest\s+recipe\s+ready/);
 }, 120_000);
 
 it("keeps a login that works, and refuses one that does not", async () => {

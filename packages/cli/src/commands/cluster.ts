@@ -2,8 +2,6 @@ import { Command } from "commander";
 import { ago, labelsText, properties, table } from "../print.ts";
 import { openSession } from "../session.ts";
 
-const MIB = 1024 * 1024;
-
 export function nodeCommand(): Command {
   const list = new Command("ls")
     .alias("list")
@@ -27,29 +25,6 @@ export function nodeCommand(): Command {
       });
     });
   return new Command("node").description("the nodes of this cluster (needs an admin's key)").addCommand(list);
-}
-
-export function imageCommand(): Command {
-  const list = new Command("ls")
-    .alias("list")
-    .description("list images")
-    .action(async (_options: object, command: Command) => {
-      const { banyan, show } = await openSession(command);
-      const images = await banyan.images();
-      show(images, () => {
-        const now = Date.now();
-        const rows = images.map(({ id, name, state, sizeBytes, origin, createdAt }) => [
-          id,
-          name,
-          state,
-          Math.round(sizeBytes / MIB),
-          origin,
-          ago(createdAt, now),
-        ]);
-        return table(["ID", "NAME", "STATE", "SIZE MB", "ORIGIN", "AGE"], rows);
-      });
-    });
-  return new Command("image").description("what a sandbox can be made from").addCommand(list);
 }
 
 export function usageCommand(): Command {

@@ -1,8 +1,10 @@
 import type { SandboxInfo } from "@banyan/sdk";
 import { Command } from "commander";
 import { ago, labelsText, properties, table } from "../print.ts";
+import { showProgress } from "../progress.ts";
 import { given, openSession } from "../session.ts";
-import { collect, collectLabelChange, collectPair, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
+import { readSpec } from "../spec-file.ts";
+import { collect, collectLabelChange, collectPair, collectSecret, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
 import { copyCommand } from "./copy.ts";
 import { execCommand } from "./exec.ts";
 import { shellCommand } from "./shell.ts";
@@ -17,6 +19,7 @@ export function sandboxCommand(): Command {
     .addCommand(execCommand())
     .addCommand(shellCommand())
     .addCommand(copyCommand())
+    .addCommand(snapshotCommand())
     .addCommand(updateCommand())
     .addCommand(stopCommand())
     .addCommand(startCommand())
@@ -25,6 +28,7 @@ export function sandboxCommand(): Command {
 
 interface CreateOptions {
   image?: string;
+  secret?: Record<string, string>;
   name?: string;
   env?: Record<string, string>;
   label?: Record<string, string>;
@@ -45,7 +49,8 @@ interface CreateOptions {
 function createCommand(): Command {
   return new Command("create")
     .description("make a sandbox and start it")
-    .option("-i, --image <name>", "what it is made from (default: default)")
+    .option("-i, --image <name>", "what it is made from: a name or id, or a spec.json that is built where need be (default: default)")
+    .option("--secret <name[=value]>", "for the build of a spec; without a value, from the environment; repeatable", collectSecret)
     .option("-n, --name <name>", "a name for people")
     .option("-e, --env <key=value>", "a variable; repeatable", collectPair)
     .option("-l, --label <key=value>", "a label; repeatable", collectPair)
@@ -63,18 +68,35 @@ function createCommand(): Command {
     .option("--wait <ms>", "how long to wait for a slot", number)
     .addHelpText(
       "after",
-      "\nExamples:\n  banyan sandbox create\n  banyan sandbox create -e GREETING=hello -l task=42 --memory-mb 2048 --idle-timeout 3600",
+      "\nExamples:\n  banyan sandbox create\n  banyan sandbox create -e GREETING=hello -l task=42 --memory-mb 2048 --idle-timeout 3600\n  banyan sandbox create --image environment.json",
     )
     .action(async (options: CreateOptions, command: Command) => {
-      const { banyan, show } = await openSession(command);
-      const { image, name, env, workdir, user, hostname } = options;
+      const { banyan, json, show } = await openSession(command);
+      const { name, env, workdir, user, hostname, secret: secrets } = options;
+      const image = options.image?.endsWith(".json") ? await readSpec(options.image) : options.image;
+      const progress = showProgress({ silent: json });
       const sandbox = await banyan.sandboxes.create({
-        ...given({ image, name, env, workdir, user, hostname, labels: options.label, waitMs: options.wait }),
+        ...given({ image, secrets, name, env, workdir, user, hostname, labels: options.label, waitMs: options.wait }),
         limits: given({ cpu: options.cpu, memoryMb: options.memoryMb, pids: options.pids, diskMb: options.diskMb }),
         network: given({ egress: options.egress, allow: options.allow }),
         lifetime: given({ idleTimeoutS: secondsOrNull(options.idleTimeout), maxLifetimeS: secondsOrNull(options.maxLifetime) }),
+        onEvent: progress.tell,
       });
+      progress.end();
       show({ ...sandbox.info }, () => `${sandbox.id}  ${sandbox.startPath}, ${sandbox.timing.totalMs.toFixed(1)} ms`);
+    });
+}
+
+function snapshotCommand(): Command {
+  return new Command("snapshot")
+    .description("make an image of a sandbox; it goes on")
+    .argument("<id>")
+    .option("-n, --name <name>", "a name for the image, as team/app:1")
+    .addHelpText("after", "\nExample:\n  banyan sandbox snapshot sbx_… --name team/app:ready && banyan sandbox create -i team/app:ready")
+    .action(async (id: string, options: { name?: string }, command: Command) => {
+      const { banyan, show } = await openSession(command);
+      const image = await banyan.sandboxes.at(id).snapshot(options);
+      show(image, () => `${image.id}  ${image.names.join(" ")}  paused ${image.pausedMs.toFixed(1)} ms (${image.way})`);
     });
 }
 
