@@ -2,6 +2,7 @@ import { NodeId } from "@banyan/contracts";
 import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
 import { z } from "zod";
 import type { Overcommit } from "./domain/capacity.ts";
+import type { LayerBounds } from "./domain/spare-layers.ts";
 import type { RefillBounds } from "./pool/refill.ts";
 
 const HEALTH_PORT = 7075;
@@ -22,6 +23,7 @@ export interface NodeConfig {
   disk: "auto" | "btrfs" | "plain";
   /** Of the image file, when one is made. Null: a share of what is free. */
   diskMb: number | null;
+  layers: LayerBounds;
   /** `keep`: sandboxes go on running and the next process adopts them. `purge`: all that was started ends, disks stay. */
   onStop: "keep" | "purge";
 }
@@ -48,6 +50,7 @@ export const NODE_DEFAULTS = {
   resolvers: null,
   disk: "auto",
   diskMb: null,
+  layers: { ageS: 7 * 24 * 3_600, diskShare: 0.8 },
   onStop: "keep",
 } as const satisfies NodeConfig;
 
@@ -84,6 +87,8 @@ const Environment = z.object({
   BANYAN_CPU_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.cpu),
   BANYAN_MEMORY_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.memory),
   BANYAN_DISK_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.disk),
+  BANYAN_LAYER_AGE_S: Count.default(NODE_DEFAULTS.layers.ageS),
+  BANYAN_LAYER_DISK_SHARE: z.coerce.number().gt(0).max(1).default(NODE_DEFAULTS.layers.diskShare),
   BANYAN_NODE_ON_STOP: z.enum(["keep", "purge"]).default(NODE_DEFAULTS.onStop),
 });
 
@@ -114,6 +119,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       resolvers: read.BANYAN_NODE_DNS ?? null,
       disk: read.BANYAN_NODE_DISK,
       diskMb: read.BANYAN_NODE_DISK_MB ?? null,
+      layers: { ageS: read.BANYAN_LAYER_AGE_S, diskShare: read.BANYAN_LAYER_DISK_SHARE },
       onStop: read.BANYAN_NODE_ON_STOP,
     },
   };

@@ -1,12 +1,14 @@
+import { mkdirSync, rmSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
+import { fault } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
 import {
   AttachHelper,
   buildNative,
   DockerSlotMaker,
+  Gate,
   hostResolvers,
-  type LayerSource,
   LayerStore,
   NodeNetwork,
   openDisk,
@@ -16,6 +18,7 @@ import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
 import { capacityOf } from "./domain/capacity.ts";
 import { type Repairs, reconcile } from "./loops/reconcile.ts";
+import { tidyLayers } from "./loops/tidy-layers.ts";
 import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { nodeIdOf } from "./node-id.ts";
@@ -25,17 +28,21 @@ import { adopt } from "./sandboxes/adopt.ts";
 import { endRun } from "./sandboxes/end-run.ts";
 import { Interrupts } from "./sandboxes/interrupts.ts";
 import { Journal } from "./sandboxes/journal.ts";
-import type { NodeParts } from "./sandboxes/parts.ts";
+import type { LayerBlobs, NodeParts } from "./sandboxes/parts.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
+import { thaw } from "./sandboxes/snapshot.ts";
 import { Tombstones } from "./sandboxes/tombstones.ts";
 import { Turns } from "./sandboxes/turns.ts";
 
 const MB = 1024 * 1024;
 const WAITERS_MAX = 1_024;
 const RECONCILE_MS = 30_000;
+const TIDY_LAYERS_MS = 60_000;
+const REMOVE_TIMEOUT_MS = 10 * 60_000;
+const SNAPSHOTS_MAX = 2;
 
 export interface NodeDeps {
-  layerSource: LayerSource;
+  blobs: LayerBlobs;
   clock: Clock;
   logger: Logger;
   metrics: NodeMetrics;
@@ -61,7 +68,7 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
       await parts.attach.close();
       throw error;
     });
-    return keep(parts, deps, lock);
+    return keep(parts, config, deps, lock);
   } catch (error) {
     lock.release();
     throw error;
@@ -71,6 +78,8 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
 async function takeOver(parts: NodeParts, deps: NodeDeps): Promise<void> {
   const { maker, network, pool, logger } = parts;
   const adopted = await adopt(parts);
+  // A process that was killed in the middle of a snapshot may have left a sandbox standing still.
+  for (const { run } of parts.registry.running()) await thaw(parts, run.slot);
   const listed = adopted.running.filter((entry) => entry.network.egress === "allow");
   await network.open(new Map(listed.flatMap(({ slot, network: { allow } }) => (slot === null ? [] : [[slot.address, allow] as const]))));
   for (const slot of adopted.useless) await maker.destroy(slot);
@@ -80,7 +89,7 @@ async function takeOver(parts: NodeParts, deps: NodeDeps): Promise<void> {
   await maker.prepare();
 }
 
-function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node {
+function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { release(): void }): Node {
   const round = async (): Promise<Repairs> => {
     const repairs = await reconcile(parts, deps.onDied);
     deps.metrics.repaired(repairs);
@@ -98,6 +107,13 @@ function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node
       logger: parts.logger,
       round: async () => void (await round()),
     }),
+    startLoop({
+      name: "tidy-layers",
+      everyMs: TIDY_LAYERS_MS,
+      clock: parts.clock,
+      logger: parts.logger,
+      round: () => tidyLayers(parts, config.layers),
+    }),
   ];
   parts.state = "ready";
   return {
@@ -114,7 +130,7 @@ function keep(parts: NodeParts, deps: NodeDeps, lock: { release(): void }): Node
   };
 }
 
-async function assemble(config: NodeConfig, { layerSource, clock, logger, metrics }: NodeDeps): Promise<NodeParts> {
+async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: NodeDeps): Promise<NodeParts> {
   const { dataDir } = config;
   const nodeId = config.nodeId ?? nodeIdOf(dataDir);
   const native = await buildNative();
@@ -122,8 +138,17 @@ async function assemble(config: NodeConfig, { layerSource, clock, logger, metric
   const attach = await AttachHelper.start({ binaryPath: native.attach, onExit });
   const warn = (message: string, reason: string) => logger.warn({ reason }, message);
   const disk = await openDisk({ dataDir, mode: config.disk, sizeMb: config.diskMb, attach, warn });
-  const layers = new LayerStore(join(disk.directory, "layers"), layerSource);
+  // A large tree is removed by a process of its own: it would hold up what is served here.
+  const removeTree = async (path: string) => {
+    const { exitCode, output } = await attach.run(["rm", "-rf", "--", path], { timeoutMs: REMOVE_TIMEOUT_MS });
+    if (exitCode !== 0) throw fault("internal", { path, output }, { message: "a layer cannot be removed" });
+  };
+  const layers = new LayerStore(join(disk.directory, "layers"), blobs, { removeTree, clock });
   await layers.removeDrafts();
+  await disk.driver.removeFrozen();
+  const spoolDirectory = join(disk.directory, "spool");
+  rmSync(spoolDirectory, { recursive: true, force: true });
+  mkdirSync(spoolDirectory, { mode: 0o700 });
   const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers(), attach });
   const maker = new DockerSlotMaker({
     docker: openDocker(config.dockerHost),
@@ -142,6 +167,9 @@ async function assemble(config: NodeConfig, { layerSource, clock, logger, metric
     attach,
     disk,
     layers,
+    blobs,
+    snapshots: new Gate(SNAPSHOTS_MAX),
+    spoolDirectory,
     network,
     journal: new Journal(join(dataDir, "journal")),
     tombstones: new Tombstones(join(dataDir, "tombstones")),

@@ -4,6 +4,7 @@ import { defineService } from "@banyan/service";
 import type { Config } from "./config.ts";
 import { serveDelete } from "./handlers/delete-sandbox.ts";
 import { serveList } from "./handlers/list-sandboxes.ts";
+import { serveSnapshot } from "./handlers/snapshot-sandbox.ts";
 import { serveStart } from "./handlers/start-sandbox.ts";
 import { serveStop } from "./handlers/stop-sandbox.ts";
 import { createDataPlane } from "./http/server.ts";
@@ -22,7 +23,7 @@ export const runnerAgentService = defineService<Config>({
     const bus = await connectBus({ servers: config.natsUrl, name: "runner-agent", logger, clock });
     const nodeId = config.node.nodeId ?? nodeIdOf(config.node.dataDir);
     const died = sayDied(bus, nodeId, { logger, clock });
-    const deps = { layerSource: bus.blobs, clock, logger, metrics: nodeMetrics(metrics), onDied: died.say };
+    const deps = { blobs: bus.blobs, clock, logger, metrics: nodeMetrics(metrics), onDied: died.say };
     const node = await openNode({ ...config.node, nodeId }, deps).catch(async (error) => {
       await died.stop();
       await bus.close();
@@ -34,7 +35,13 @@ export const runnerAgentService = defineService<Config>({
     const { port } = await dataPlane.listen(config.listenHost, config.listenPort);
     const labels = { ...config.labels, ...(parts.disk.driver.enforcesLimits ? {} : { "disk-limits": "off" }) };
     const identity = { url: config.url ?? `http://${config.listenHost}:${port}`, version: VERSION, labels, startedAt };
-    const served = [serveStart(bus, parts), serveStop(bus, parts), serveDelete(bus, parts), serveList(bus, parts)];
+    const served = [
+      serveStart(bus, parts),
+      serveStop(bus, parts),
+      serveDelete(bus, parts),
+      serveSnapshot(bus, parts),
+      serveList(bus, parts),
+    ];
     const bucket = bus.kv<NodeHeartbeat>(NODES_BUCKET, { ttlMs: NODE_LEASE_MS, schema: NodeHeartbeat });
     const heartbeat = beat(parts, identity, bucket);
     logger.info({ nodeId: parts.nodeId, url: identity.url, capacity: parts.capacity }, "the node takes sandboxes");

@@ -31,6 +31,7 @@ function entry(changes: Partial<JournalEntry> = {}): JournalEntry {
     user: "root",
     resources: { cpu: 1, memoryMb: 64, pids: 10, diskMb: 100 },
     network: { egress: "open", allow: [] },
+    layers: [],
     ...changes,
   };
 }

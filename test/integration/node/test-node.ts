@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_RESOURCES, type InputOf, type NodeStop, type StartOrder } from "@banyan/contracts";
+import { DEFAULT_RESOURCES, type InputOf, layerBlob, type NodeStop, type StartOrder } from "@banyan/contracts";
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
-import { NODE_DEFAULTS, type Node, type NodeConfig, openNode, startSandbox } from "@banyan/runner-agent";
+import { type LayerBlobs, NODE_DEFAULTS, type Node, type NodeConfig, openNode, startSandbox } from "@banyan/runner-agent";
 import type { ExitStatus } from "@banyan/runtime";
+import { MemoryBlobs } from "@banyan/testkit";
 import { freeSubnet } from "./free-subnet.ts";
-import { testRootfs } from "./rootfs.ts";
+import { type Rootfs, testRootfs } from "./rootfs.ts";
 
 /** Short: sockets of slots live below it, and their paths have at most 107 bytes. */
 const DATA_ROOT = "/var/tmp";
@@ -25,7 +26,7 @@ export interface TestNode extends Node {
 }
 
 /** A node of its own on the real container engine: own id, data directory, bridge and subnet. */
-export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestNode> {
+export async function testNode(changes: Partial<NodeConfig> = {}, blobs = new MemoryBlobs()): Promise<TestNode> {
   const rootfs = await testRootfs();
   const dataDir = changes.dataDir ?? mkdtempSync(join(DATA_ROOT, "bny-"));
   const config: NodeConfig = {
@@ -39,7 +40,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
   };
   const died: TestNode["died"] = [];
   const node = await openNode(config, {
-    layerSource: rootfs.source,
+    blobs: withRootfs(blobs, rootfs),
     clock: systemClock,
     logger: silentLogger,
     metrics: silentMetrics,
@@ -83,6 +84,15 @@ export async function testNode(changes: Partial<NodeConfig> = {}): Promise<TestN
       await node.stop("purge");
       rmSync(dataDir, { recursive: true, force: true });
     },
+  };
+}
+
+function withRootfs(blobs: MemoryBlobs, { layer, source }: Rootfs): LayerBlobs {
+  const name = layerBlob(layer.digest);
+  return {
+    get: (asked) => (asked === name ? source.get(name) : blobs.get(asked)),
+    has: async (asked) => asked === name || blobs.has(asked),
+    put: (given, content) => blobs.put(given, content),
   };
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { type Bus, blobStoreConformance, connectBus } from "@banyan/bus";
 import { silentLogger } from "@banyan/kernel";
-import { startNats, type TestNats } from "@banyan/testkit";
+import { MemoryBlobs, startNats, type TestNats } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 let nats: TestNats;
@@ -50,4 +50,8 @@ describe("JetStream's blob store", () => {
     await expect(rest()).rejects.toMatchObject({ code: "bus.unavailable" });
     await one.close();
   });
+});
+
+describe("the blob store of tests", () => {
+  for (const { name, run } of blobStoreConformance(async () => new MemoryBlobs())) it(name, run);
 });

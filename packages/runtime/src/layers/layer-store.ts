@@ -1,45 +1,66 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
 import { fault, isFault, type LayerRef, layerBlob } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
+import { type Clock, newId, systemClock } from "@banyan/kernel";
+import { Gate } from "./gate.ts";
 import { translateWhiteouts } from "./whiteouts.ts";
 
 /** Where layers come from: the part of the bus's BlobStore that is needed here. */
 export interface LayerSource {
-  /** Null when there is no such blob. */
+  /** Null when there is no such blob. A stream that breaks goes on where it stopped: that is the store's affair. */
   get(name: string): Promise<Readable | null>;
+}
+
+export interface LayerUse {
+  digest: string;
+  lastUsedAt: number;
+}
+
+export interface LayerStoreOptions {
+  /** May take its time: what it is given is out of everybody's way already. */
+  removeTree?: (path: string) => Promise<void>;
+  clock?: Clock;
 }
 
 const FETCHES_MAX = 2;
 const LAYER_BYTES_MAX = 64 * 1024 ** 3;
 const DRAFT_PREFIX = ".new-";
+const TRASH_PREFIX = ".old-";
+const USES_FILE = ".uses.json";
 
 /** The node's layers, each unpacked once into a directory named by its digest. A directory of that name is complete. */
 export class LayerStore {
   readonly #directory: string;
   readonly #source: LayerSource;
-  readonly #present: Set<string>;
+  readonly #removeTree: (path: string) => Promise<void>;
+  readonly #clock: Clock;
+  /** When each was used last, by name. */
+  readonly #present: Map<string, number>;
+  readonly #held = new Map<string, number>();
   readonly #fetching = new Map<string, Promise<void>>();
-  readonly #queue: (() => void)[] = [];
-  #fetches = 0;
+  readonly #fetches = new Gate(FETCHES_MAX);
 
-  constructor(directory: string, source: LayerSource) {
+  constructor(directory: string, source: LayerSource, options: LayerStoreOptions = {}) {
     this.#directory = directory;
     this.#source = source;
+    this.#removeTree = options.removeTree ?? ((path) => rm(path, { recursive: true, force: true }));
+    this.#clock = options.clock ?? systemClock;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.#present = new Set(readdirSync(directory).filter((name) => !name.startsWith(DRAFT_PREFIX)));
+    const uses = readUses(join(directory, USES_FILE));
+    const names = readdirSync(directory).filter((name) => !name.startsWith("."));
+    this.#present = new Map(names.map((name) => [name, uses[name] ?? this.#clock.now()]));
   }
 
-  /** Removes what an earlier run left half unpacked. */
+  /** Removes what an earlier run left half unpacked or half removed. */
   async removeDrafts(): Promise<void> {
-    const drafts = readdirSync(this.#directory).filter((name) => name.startsWith(DRAFT_PREFIX));
-    for (const draft of drafts) await rm(join(this.#directory, draft), { recursive: true, force: true });
+    const drafts = readdirSync(this.#directory).filter((name) => name.startsWith(DRAFT_PREFIX) || name.startsWith(TRASH_PREFIX));
+    for (const name of drafts) await this.#removeTree(join(this.#directory, name));
   }
 
   has(digest: string): boolean {
@@ -60,40 +81,86 @@ export class LayerStore {
 
   /** Makes every layer present. Each is fetched once, however many ask for it at once. */
   async ensure(layers: readonly LayerRef[]): Promise<void> {
-    await Promise.all(layers.map(({ digest }) => this.#ensureOne(digest)));
+    await Promise.all(layers.map(({ digest }) => this.#ensureOne(digest, () => this.#source.get(layerBlob(digest)))));
   }
 
-  async #ensureOne(digest: string): Promise<void> {
+  /** Makes a layer present from a blob that is at hand. */
+  async adopt(digest: string, open: () => Readable): Promise<void> {
+    await this.#ensureOne(digest, async () => open());
+  }
+
+  /** Keeps these from being removed until the returned function is called, present or not, and notes their use. */
+  hold(layers: readonly LayerRef[]): () => void {
+    const names = layers.map(({ digest }) => nameOf(digest));
+    const now = this.#clock.now();
+    for (const name of names) {
+      this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
+      if (this.#present.has(name)) this.#present.set(name, now);
+    }
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      for (const name of names) {
+        const left = (this.#held.get(name) ?? 1) - 1;
+        if (left === 0) this.#held.delete(name);
+        else this.#held.set(name, left);
+      }
+    };
+  }
+
+  /** Those that could be removed as far as is known here, the one used longest ago first. */
+  unheld(): LayerUse[] {
+    return [...this.#present]
+      .filter(([name]) => !this.#held.has(name))
+      .map(([name, lastUsedAt]) => ({ digest: `sha256:${name}`, lastUsedAt }))
+      .sort((one, other) => one.lastUsedAt - other.lastUsedAt);
+  }
+
+  /** False where it is held or absent. It is gone for all others at once, before its files are. */
+  async remove(digest: string): Promise<boolean> {
+    const name = nameOf(digest);
+    if (this.#held.has(name) || !this.#present.delete(name)) return false;
+    const trash = join(this.#directory, `${TRASH_PREFIX}${newId("req")}`);
+    renameSync(this.path(digest), trash);
+    await this.#removeTree(trash);
+    return true;
+  }
+
+  /** Writes down when layers were used, so that the next process knows: off the path of those who use them. */
+  async noteUses(): Promise<void> {
+    const draft = join(this.#directory, `${DRAFT_PREFIX}${newId("req")}`);
+    await writeFile(draft, JSON.stringify(Object.fromEntries(this.#present)), { mode: 0o600 });
+    await rename(draft, join(this.#directory, USES_FILE));
+  }
+
+  async #ensureOne(digest: string, open: () => Promise<Readable | null>): Promise<void> {
     if (this.has(digest)) return;
     let fetching = this.#fetching.get(digest);
     if (fetching === undefined) {
-      fetching = this.#fetch(digest).finally(() => this.#fetching.delete(digest));
+      fetching = this.#fetches.run(() => this.#fetch(digest, open)).finally(() => this.#fetching.delete(digest));
       this.#fetching.set(digest, fetching);
     }
     await fetching;
   }
 
-  async #fetch(digest: string): Promise<void> {
-    if (this.#fetches >= FETCHES_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    this.#fetches++;
+  async #fetch(digest: string, open: () => Promise<Readable | null>): Promise<void> {
     const draft = join(this.#directory, `${DRAFT_PREFIX}${newId("req")}`);
     try {
       mkdirSync(draft, { mode: 0o755 });
-      const blob = await this.#source.get(layerBlob(digest));
+      const blob = await open();
       if (blob === null) throw fault("layer.unavailable", { digest }, { message: "the layer is not in the blob store" });
       const actual = await unpack(blob, draft);
       if (actual !== digest)
         throw fault("layer.unavailable", { digest, actual }, { message: "the layer's content does not match its digest" });
       await translateWhiteouts(draft);
       renameSync(draft, this.path(digest));
-      this.#present.add(nameOf(digest));
+      this.#present.set(nameOf(digest), this.#clock.now());
     } catch (cause) {
-      await rm(draft, { recursive: true, force: true });
+      // What stays all the same is removed when the node starts the next time.
+      await this.#removeTree(draft).catch(() => {});
       if (isFault(cause, "layer.unavailable")) throw cause;
       throw fault("layer.unavailable", { digest }, { cause });
-    } finally {
-      this.#fetches--;
-      this.#queue.shift()?.();
     }
   }
 }
@@ -144,4 +211,14 @@ class Digesting extends Transform {
 
 function nameOf(digest: string): string {
   return digest.slice("sha256:".length);
+}
+
+/** When layers were used, as an earlier process wrote it down. What cannot be read counts as used just now. */
+function readUses(file: string): Record<string, number> {
+  try {
+    const uses: unknown = JSON.parse(readFileSync(file, "utf8"));
+    return Object.fromEntries(Object.entries(uses ?? {}).filter((use): use is [string, number] => typeof use[1] === "number"));
+  } catch {
+    return {};
+  }
 }

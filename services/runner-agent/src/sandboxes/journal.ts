@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Env, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, UserSpec } from "@banyan/contracts";
+import { Env, LayerRef, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, UserSpec } from "@banyan/contracts";
 import { type Logger, messageOf } from "@banyan/kernel";
 import { z } from "zod";
 
@@ -35,6 +35,8 @@ export const JournalEntry = z.object({
   user: UserSpec,
   resources: Resources,
   network: NetworkPolicy,
+  /** What it stands on, bottom first. Null: written before layers were noted, so any could be it. */
+  layers: z.array(LayerRef).nullable().default(null),
 });
 export type JournalEntry = z.infer<typeof JournalEntry>;
 

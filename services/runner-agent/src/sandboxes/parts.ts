@@ -1,5 +1,6 @@
+import type { Readable } from "node:stream";
 import type { Clock, Logger } from "@banyan/kernel";
-import type { AttachHelper, DiskRoot, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
+import type { AttachHelper, DiskRoot, Gate, LayerSource, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
 import type { Amounts } from "../domain/capacity.ts";
 import type { NodeMetrics } from "../metrics.ts";
 import type { SlotPool } from "../pool/pool.ts";
@@ -8,6 +9,12 @@ import type { Journal } from "./journal.ts";
 import type { SandboxRegistry } from "./registry.ts";
 import type { Tombstones } from "./tombstones.ts";
 import type { Turns } from "./turns.ts";
+
+/** The part of the bus's BlobStore that a node needs. */
+export interface LayerBlobs extends LayerSource {
+  has(name: string): Promise<boolean>;
+  put(name: string, content: Readable): Promise<unknown>;
+}
 
 export type NodeState = "joining" | "ready" | "leaving";
 
@@ -19,6 +26,12 @@ export interface NodeParts {
   readonly attach: AttachHelper;
   readonly disk: DiskRoot;
   readonly layers: LayerStore;
+  /** Where a snapshot's layer goes for the other nodes. */
+  readonly blobs: LayerBlobs;
+  /** Snapshots at once: each reads a whole disk and takes a core. */
+  readonly snapshots: Gate;
+  /** Files of snapshots under way. */
+  readonly spoolDirectory: string;
   readonly network: NodeNetwork;
   readonly journal: Journal;
   readonly tombstones: Tombstones;

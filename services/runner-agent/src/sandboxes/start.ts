@@ -28,6 +28,7 @@ async function startInTurn(parts: NodeParts, order: StartOrder, calledAt: number
   if (decision.kind === "refuse") return { kind: "refused", reason: decision.reason, retryAfterMs: REFUSED_RETRY_MS };
   if (decision.kind === "repeat") return repeatedAnswer(parts, order);
   parts.registry.reserve(order.sandboxId, order.resources);
+  const release = parts.layers.hold(order.layers);
   try {
     if (decision.clears) await finishDelete(parts, order.sandboxId);
     else if (decision.ends) await endRun(parts, order.sandboxId);
@@ -37,6 +38,7 @@ async function startInTurn(parts: NodeParts, order: StartOrder, calledAt: number
     if (isFault(error, "layer.unavailable", "sandbox.start_failed")) throw error;
     throw fault("sandbox.start_failed", { sandboxId: order.sandboxId, reason: messageOf(error) }, { cause: error });
   } finally {
+    release();
     parts.registry.unreserve(order.sandboxId);
   }
 }
@@ -109,6 +111,6 @@ async function makeDisk({ disk }: NodeParts, order: StartOrder, before: JournalE
 }
 
 function entryOf(order: StartOrder): JournalEntry {
-  const { sandboxId, orgId, epoch, env, workdir, user, resources, network } = order;
-  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network };
+  const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers } = order;
+  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network, layers };
 }
