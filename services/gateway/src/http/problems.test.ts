@@ -14,6 +14,17 @@ it("names every wrong field by its path, unknown ones too", () => {
   ]);
 });
 
+it.each<[object, { path: string; message?: unknown }[]]>([
+  [{ steps: [{ apt: ["jq; rm -rf /"] }] }, [{ path: "image.steps.0.apt.0" }]],
+  [{ steps: [{ run: "x", sekrets: [] }] }, [{ path: "image.steps.0.sekrets", message: "unknown field" }]],
+  [{ steps: [{ file: { path: "relative", content: "" } }] }, [{ path: "image.steps.0.file.path" }]],
+  [{ base: { rootfs: "sha256:no" } }, [{ path: "image.base.rootfs" }]],
+  [{ apt: ["-o=x"], colour: 1 }, [{ path: "image.apt.0" }, { path: "image.colour", message: "unknown field" }]],
+])("says of %j what is wrong with the alternative that was meant", (image, issues) => {
+  const error = invalid(api.CreateSandboxBody.safeParse({ image }).error ?? expect.fail(), "body");
+  expect(error.details.issues).toEqual(issues.map((issue) => expect.objectContaining(issue)));
+});
+
 it("shows nothing of the inside of an unexpected error", () => {
   const error = asAppError(new Error("password=hunter2"));
   expect(JSON.stringify(api.toProblem(error, "req_1"))).not.toContain("hunter2");
