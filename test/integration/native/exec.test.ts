@@ -1,4 +1,5 @@
-import { NativeError } from "@banyan/runtime";
+import { readFileSync } from "node:fs";
+import { cgroupsOf, InitClient, NativeError } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { collect, count, run, TestNode, type TestSlot } from "./test-slot.ts";
@@ -208,4 +209,41 @@ it("serves 200 commands at once", async () => {
   const wide = await node.slot({ pids: 1_024 });
   const results = await Promise.all(Array.from({ length: 200 }, (_, i) => run(wide.init, `echo ${i}; sleep 0.1`)));
   expect(results.map(({ stdout }) => stdout.trim())).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
+});
+
+describe("a command that is expected", () => {
+  /** The handlers of connections are all that stands beside init here. */
+  const handlers = () => Number(readFileSync(`${cgroupsOf(quiet.pid).pids}/pids.current`, "utf8")) - 1;
+  let quiet: TestSlot;
+
+  beforeAll(async () => {
+    quiet = await node.slot();
+    await eventually(() => expect(handlers()).toBe(0));
+  });
+
+  it("finds its handler waiting, and the next one is not kept for long", async () => {
+    quiet.init.expectExec();
+    await eventually(() => expect(handlers()).toBe(1));
+    expect(await run(quiet.init, "echo here")).toMatchObject({ stdout: "here\n", code: 0 });
+    quiet.init.expectExec();
+    await eventually(() => expect(handlers()).toBe(1));
+    await eventually(() => expect(handlers()).toBe(0));
+  });
+
+  it("runs once, by another handler, where the waiting one was killed", async () => {
+    quiet.init.expectExec();
+    await eventually(() => expect(handlers()).toBe(1));
+    await quiet.init.killAll();
+    await eventually(() => expect(handlers()).toBe(0));
+    expect(await run(quiet.init, "echo again >> /tmp/ran; cat /tmp/ran")).toMatchObject({ stdout: "again\n", code: 0 });
+  });
+
+  it("has none waiting once the client is closed", async () => {
+    const init = new InitClient(quiet.socketPath);
+    init.expectExec();
+    await eventually(() => expect(handlers()).toBe(1));
+    init.close();
+    init.expectExec();
+    await eventually(() => expect(handlers()).toBe(0));
+  });
 });

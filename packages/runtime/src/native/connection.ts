@@ -43,9 +43,10 @@ export class Connection {
   #isFinished = false;
   #brokenBy: NativeError | undefined;
 
-  constructor(socketPath: string, request: Buffer, handler: ConnectionHandler) {
+  /** `to`: where to connect, or a connection on which nothing was said yet. */
+  constructor(to: string | Socket, request: Buffer, handler: ConnectionHandler) {
     this.#handler = handler;
-    this.#socket = connect({ path: socketPath });
+    this.#socket = typeof to === "string" ? connect({ path: to }) : to;
     this.#socket.on("data", (chunk) => this.#receive(chunk));
     this.#socket.on("end", () => this.#finish());
     this.#socket.on("close", () => this.#finish());

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { Connection } from "./connection.ts";
 import { encodeFrame, encodeHeader, type Field, Fields, type Frame } from "./frame.ts";
@@ -102,7 +103,7 @@ export class Exec {
   readonly #guard: NodeJS.Timeout | undefined;
   #status: ExitStatus | undefined;
 
-  constructor(socketPath: string, spec: ExecSpec, handlers: OutputHandlers = {}) {
+  constructor(to: string | Socket, spec: ExecSpec, handlers: OutputHandlers = {}) {
     const started = Promise.withResolvers<number>();
     const exit = Promise.withResolvers<ExitStatus>();
     this.started = started.promise;
@@ -119,7 +120,7 @@ export class Exec {
         exit.reject(failure);
       },
     };
-    this.#connection = new Connection(socketPath, encodeExec(spec), {
+    this.#connection = new Connection(to, encodeExec(spec), {
       onFrame: (frame) => this.#take(frame),
       onEnd: (failure) => this.#end(failure),
     });
@@ -202,10 +203,10 @@ async function feed(exec: Exec, input: AsyncIterable<Uint8Array> | Uint8Array | 
 }
 
 /** Runs a command to its end. An abort kills it. A failing `stdin` source does too, and its failure is the result. */
-export async function runExec(socketPath: string, spec: ExecSpec, handlers: ExecHandlers): Promise<ExitStatus> {
+export async function runExec(to: string | Socket, spec: ExecSpec, handlers: ExecHandlers): Promise<ExitStatus> {
   const { stdin, signal } = handlers;
   signal?.throwIfAborted();
-  const exec = new Exec(socketPath, { ...spec, stdin: stdin !== undefined }, handlers);
+  const exec = new Exec(to, { ...spec, stdin: stdin !== undefined }, handlers);
   const abort = (): void => exec.close(new NativeError("aborted", "the command was aborted", { cause: signal?.reason }));
   signal?.addEventListener("abort", abort, { once: true });
   try {

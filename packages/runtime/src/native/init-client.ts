@@ -19,6 +19,7 @@ import { FrameStream } from "./frame-stream.ts";
 import { InitFiles } from "./init-files.ts";
 import { NativeError } from "./native-error.ts";
 import { type Bytes, type CallOptions, call, collect, framesUntilOk, sendBytes, sendStream, withDeadline } from "./request.ts";
+import { SpareConnection } from "./spare.ts";
 import { Flag, Limit, Tag, Type } from "./wire.ts";
 
 const KILL_DEADLINE_GRACE_MS = 10_000;
@@ -46,16 +47,18 @@ export interface OutputEnd {
   running: boolean;
 }
 
-/** Speaks with the `init` of one slot: one connection for each operation, none kept. What it hears is not trusted. */
+/** Speaks with the `init` of one slot: one connection for each operation. What it hears is not trusted. */
 export class InitClient {
   readonly files: InitFiles;
   readonly #socketPath: string;
+  readonly #spare: SpareConnection;
 
   constructor(socketPath: string) {
     if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
       throw new NativeError("bad_request", `a socket path has at most ${SOCKET_PATH_BYTES_MAX} bytes: ${socketPath}`);
     }
     this.#socketPath = socketPath;
+    this.#spare = new SpareConnection(socketPath);
     this.files = new InitFiles(socketPath);
   }
 
@@ -64,14 +67,25 @@ export class InitClient {
     return { pid: fields.number(Tag.Pid), uptimeUs: fields.number(Tag.UptimeUs) };
   }
 
+  /** A command is about to come: the connection for it is opened now. */
+  expectExec(): void {
+    this.#spare.prepare();
+  }
+
+  /** Lets go of the connection that waits for a command. */
+  close(): void {
+    this.#spare.close();
+  }
+
   /** Runs a command to its end. The timeout kills all it started. */
-  exec(spec: ExecSpec, handlers: ExecHandlers = {}): Promise<ExitStatus> {
-    return runExec(this.#socketPath, spec, handlers);
+  async exec(spec: ExecSpec, handlers: ExecHandlers = {}): Promise<ExitStatus> {
+    handlers.signal?.throwIfAborted();
+    return runExec(this.#spare.take(), spec, handlers);
   }
 
   /** A command to talk with: for streams and terminals. */
   openExec(spec: ExecSpec, handlers: OutputHandlers = {}): Exec {
-    return new Exec(this.#socketPath, spec, handlers);
+    return new Exec(this.#spare.take(), spec, handlers);
   }
 
   /** Signals every process inside but init. With `waitMs`, and SIGKILL, waits until they are gone; how many are left. */

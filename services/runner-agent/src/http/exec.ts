@@ -56,6 +56,7 @@ async function execWhole(
   sendJson(response, 200, result, {
     "server-timing": `queue;dur=${timing.queue_ms}, exec;dur=${timing.exec_ms}, total;dur=${timing.total_ms}`,
   });
+  setImmediate(() => sandbox.init.expectExec());
 }
 
 function round(ms: number): number {

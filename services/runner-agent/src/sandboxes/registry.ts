@@ -80,13 +80,13 @@ export class SandboxRegistry implements SandboxDirectory {
   setStopped(entry: JournalEntry): void {
     assert(entry.state === "stopped", "only a stopped entry can be set as stopped");
     const before = this.#known.get(entry.sandboxId);
-    if (before?.run) this.#bySlot.delete(before.run.slot.id);
+    this.#leave(before);
     this.#known.set(entry.sandboxId, { entry, run: null, lastActiveAt: before?.lastActiveAt ?? this.#clock.now() });
   }
 
   remove(sandboxId: string): void {
     const before = this.#known.get(sandboxId);
-    if (before?.run) this.#bySlot.delete(before.run.slot.id);
+    this.#leave(before);
     this.#known.delete(sandboxId);
     this.#active.delete(sandboxId);
   }
@@ -134,6 +134,12 @@ export class SandboxRegistry implements SandboxDirectory {
     const taken = [...this.#active].slice(0, NODE_ACTIVITY_MAX);
     for (const [sandboxId] of taken) this.#active.delete(sandboxId);
     return taken.map(([sandboxId, at]) => ({ sandboxId, at }));
+  }
+
+  #leave(before: Known | undefined): void {
+    if (!before?.run) return;
+    before.run.view.init.close();
+    this.#bySlot.delete(before.run.slot.id);
   }
 
   *#held(): Generator<Pick<JournalEntry, "state" | "resources">> {

@@ -88,6 +88,8 @@ async function carryOut(parts: NodeParts, order: StartOrder, calledAt: number): 
     };
     const answer: Output = { kind: "started", path: isWhole ? claimed.value.path : "cold", timing };
     registry.setRunning({ ...entry, slot }, slot, answer);
+    // After the answer is on its way: the first command is as good as certain.
+    setImmediate(() => registry.get(order.sandboxId)?.run?.view.init.expectExec());
     return answer;
   } catch (error) {
     await undo.run();
