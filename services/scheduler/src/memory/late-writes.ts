@@ -1,11 +1,15 @@
 /** Writes that may be waiting for the database. Beyond it a write is given up: the deadline of its row brings the loops to it. */
 const LATE_MAX = 10_000;
+/** Whoever got the answer comes back at once with a command; the write leaves the processor to it. */
+const DELAY_MS = 10;
 
 interface Late {
   orgId: string;
   write: () => Promise<void>;
   /** The try under way, or null after a failed one. */
   running: Promise<void> | null;
+  /** Starts the first try. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -20,15 +24,15 @@ export class LateWrites {
     this.#onFailure = onFailure;
   }
 
-  /** Starts the write. Never rejects: a failed one is kept and tried again by `settle` and by the loop. */
+  /** Writes soon, or as soon as somebody waits for it. A write that fails is kept and tried again by `settle` and by the loop. */
   add(id: string, orgId: string, write: () => Promise<void>): void {
     if (this.#late.size >= LATE_MAX) {
       this.#onFailure(id, new Error(`more than ${LATE_MAX} writes wait for the database`));
       return;
     }
-    const late: Late = { orgId, write, running: null };
+    const late: Late = { orgId, write, running: null, timer: undefined };
     this.#late.set(id, late);
-    this.#try(id, late).catch(() => {});
+    late.timer = setTimeout(() => this.#try(id, late).catch(() => {}), DELAY_MS);
   }
 
   /** Resolves when nothing is outstanding for this sandbox; rejects if the database refuses again. */
@@ -45,12 +49,12 @@ export class LateWrites {
 
   /** The ids whose write failed and is not being tried now. */
   failed(): string[] {
-    return [...this.#late].flatMap(([id, late]) => (late.running === null ? [id] : []));
+    return [...this.#late].flatMap(([id, late]) => (late.running === null && late.timer === undefined ? [id] : []));
   }
 
-  /** Waits for the tries under way, whatever comes of them. */
+  /** Begins what has not begun, and waits for the tries under way, whatever comes of them. */
   async idle(): Promise<void> {
-    await Promise.allSettled([...this.#late.values()].map((late) => late.running));
+    await Promise.allSettled([...this.#late].map(([id, late]) => (late.timer === undefined ? late.running : this.#try(id, late))));
   }
 
   async #finish(id: string, late: Late): Promise<void> {
@@ -58,6 +62,8 @@ export class LateWrites {
   }
 
   #try(id: string, late: Late): Promise<void> {
+    clearTimeout(late.timer);
+    late.timer = undefined;
     const running = late.write().then(
       () => {
         if (this.#late.get(id) === late) this.#late.delete(id);
