@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fault } from "@banyan/contracts";
-import { readMounts } from "../host/mounts.ts";
+import { type Mount, readMounts } from "../host/mounts.ts";
 
 /** Where a slot's limits are written: the directories of its three controllers, the same one on cgroup v2. */
 export interface CgroupPaths {
@@ -26,10 +26,18 @@ export interface CgroupWrite {
 const CPU_PERIOD_US = 100_000;
 const MB = 1024 * 1024;
 
+/** A host mounts its cgroup hierarchies once; the table of all mounts is long where there are many sandboxes. */
+let hierarchies: Mount[] | undefined;
+
+function cgroupMounts(): Mount[] {
+  hierarchies ??= readMounts().filter(({ fsType }) => fsType === "cgroup" || fsType === "cgroup2");
+  return hierarchies;
+}
+
 /** Found from the process itself, so that any container engine and any cgroup driver will do. */
 export function cgroupsOf(pid: number): CgroupPaths {
   const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
-  const mounts = readMounts();
+  const mounts = cgroupMounts();
   const unified = lines.find((line) => line.startsWith("0::"))?.slice(3);
   const find = (controller: string): { version: 1 | 2; path: string } => {
     for (const line of lines) {

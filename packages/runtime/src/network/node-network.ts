@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { access } from "node:fs/promises";
 import { fault } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import { runCommand, tryCommand } from "../host/command.ts";
@@ -85,7 +86,12 @@ export class NodeNetwork {
 
   /** Absent is success: the pair vanishes with the slot's namespace. */
   async disconnect(link: string): Promise<void> {
-    if (existsSync(`/sys/class/net/${link}`)) await this.#attach.run(["ip", "link", "del", link]);
+    // Beside the event loop: while links come and go this look waits for them.
+    const isThere = await access(`/sys/class/net/${link}`).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) await this.#attach.run(["ip", "link", "del", link]);
   }
 
   /** Narrows an address to these ranges; in force when this resolves. */

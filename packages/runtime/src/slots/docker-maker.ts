@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -212,7 +213,7 @@ export class DockerSlotMaker implements SlotMaker {
       }
     }
     await network.disconnect(network.linkName(id));
-    rmSync(join(slotsDirectory, id), { recursive: true, force: true });
+    await rm(join(slotsDirectory, id), { recursive: true, force: true });
     const address = this.#addresses.get(id);
     if (address === undefined) return;
     this.#addresses.delete(id);
