@@ -27,8 +27,9 @@ const RETRY_AFTER_MAX_MS = 30_000;
 /** Assumed until the first slots were made. */
 const MAKE_MS_ASSUMED = 400;
 const SMOOTHING = 0.2;
-/** The share of the target at which the pool is low. */
-const LOW_WATER = 0.25;
+/** The share of the target at which the pool is low, and how many slots that is at least. */
+const LOW_WATER = 0.1;
+const LOW_WATER_MIN = 2;
 
 /** How many more slots to begin now, the rate left aside. */
 export function slotsWanted(bounds: RefillBounds, state: RefillState): number {
@@ -42,7 +43,7 @@ export function slotsWanted(bounds: RefillBounds, state: RefillState): number {
  * is served before they are taken from it.
  */
 export function restMs(bounds: RefillBounds, state: Pick<RefillState, "free" | "waiting">, sinceClaimMs: number): number {
-  if (state.waiting > 0 || state.free <= bounds.target * LOW_WATER) return 0;
+  if (state.waiting > 0 || state.free <= Math.max(LOW_WATER_MIN, bounds.target * LOW_WATER)) return 0;
   return Math.max(0, bounds.quietMs - sinceClaimMs);
 }
 
