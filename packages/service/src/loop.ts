@@ -1,6 +1,8 @@
 import type { Clock, Logger } from "@banyan/kernel";
 
 const BACK_OFF_MAX_MS = 30_000;
+/** Given as reason, for the default one is made with a stack trace at every poke. */
+const WOKEN = new Error("woken");
 
 export interface LoopOptions {
   name: string;
@@ -59,7 +61,7 @@ export function startLoop({ name, everyMs, clock, logger, round, gatherMs = 0 }:
   return {
     poke() {
       poked = true;
-      waking.abort();
+      waking.abort(WOKEN);
     },
     async stop() {
       stopped.abort();

@@ -25,7 +25,9 @@ export function observe({ logger, clock, requests }: ObserveDeps): MiddlewareHan
     const { status } = c.res;
     requests.record(durationMs, { method, status });
     const caller = c.get("caller");
-    // The path holds ids but never a secret; the query may, and stays out.
-    logger.info({ requestId, method, path, status, durationMs, orgId: caller?.orgId, keyId: caller?.keyId }, "request");
+    // Written when the answer is out. The path holds ids but never a secret; the query may, and stays out.
+    setImmediate(() => {
+      logger.info({ requestId, method, path, status, durationMs, orgId: caller?.orgId, keyId: caller?.keyId }, "request");
+    });
   };
 }
