@@ -1,7 +1,7 @@
 import { messageOf } from "@banyan/kernel";
 import type Docker from "dockerode";
-import { asking, statusOf } from "./engine-fault.ts";
 import type { Engine } from "./engine.ts";
+import { asking, statusOf } from "./engine-fault.ts";
 
 /** Says of a container which builder made it. */
 export const LABEL_BUILDER = "banyan.builder";
@@ -29,11 +29,9 @@ export async function withContainer<T>(
 
 /** What a builder of this name that was killed has left, and what any has left long ago. */
 export async function removeContainersLeft(engine: Engine): Promise<number> {
-  const listed = await asking("list containers", () =>
-    engine.docker.listContainers({ all: true, filters: { label: [LABEL_BUILDER] } }),
-  );
+  const listed = await asking("list containers", () => engine.docker.listContainers({ all: true, filters: { label: [LABEL_BUILDER] } }));
   const left = listed.filter(
-    ({ Labels, Created }) => Labels[LABEL_BUILDER] === engine.name || Created * 1000 < Date.now() - BUILD_MS_MAX,
+    ({ Labels, Created }) => Labels[LABEL_BUILDER] === engine.name || Created * 1000 < engine.clock.now() - BUILD_MS_MAX,
   );
   for (const { Id } of left) await asking("remove a container", () => remove(engine.docker.getContainer(Id)));
   return left.length;

@@ -1,10 +1,11 @@
 import { Readable } from "node:stream";
 import { createGzip, createZstdCompress, gzipSync } from "node:zlib";
-import { type Headers, pack } from "tar-stream";
+import { pack } from "tar-stream";
 import { expect, it } from "vitest";
 import { readContext } from "./context.ts";
+import { type NewHeader, readableOf } from "./tar-streams.ts";
 
-type Entries = (Headers | [Headers, string])[];
+type Entries = (NewHeader | [NewHeader, string])[];
 
 function tarOf(entries: Entries): Readable {
   const tar = pack();
@@ -13,7 +14,7 @@ function tarOf(entries: Entries): Readable {
     else tar.entry(entry);
   }
   tar.finalize();
-  return tar;
+  return readableOf(tar);
 }
 
 const LIMITS = { bytesMax: 10_000_000, entriesMax: 100 };

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import { LIMITS } from "@banyan/contracts";
-import type { Headers } from "tar-stream";
+import type { Header } from "tar-stream";
 import { entriesOf, refused } from "./sent-tar.ts";
 
 export interface ContextLimits {
@@ -30,16 +30,16 @@ export async function readContext(sent: Readable, limits: ContextLimits = CONTEX
 }
 
 /** An entry's path below the root, or a refusal. `before` are the entries it may stand on. */
-export function checkEntry(header: Headers, before: ReadonlyMap<string, ContextEntryType>): { path: string; type: ContextEntryType } {
+export function checkEntry(header: Header, before: ReadonlyMap<string, ContextEntryType>): { path: string; type: ContextEntryType } {
   const path = pathIn(header.name, header.name);
   const type = TYPES.find((known) => known === header.type);
   if (type === undefined) throw refused(header.name, `a ${header.type ?? "entry of unknown kind"} cannot be in a context`);
   if (Object.keys(Object(header.pax)).some((key) => key.startsWith("GNU.sparse."))) throw refused(header.name, "it is a sparse file");
-  if (!Number.isSafeInteger(header.size) || (header.size ?? 0) < 0) throw refused(header.name, "its size is not a number of bytes");
+  if (!Number.isSafeInteger(header.size) || header.size < 0) throw refused(header.name, "its size is not a number of bytes");
   for (let parent = posix.dirname(path); parent !== "."; parent = posix.dirname(parent)) {
     if (before.get(parent) === "symlink") throw refused(header.name, "it goes through a symlink");
   }
-  const target = header.linkname ?? "";
+  const target = header.linkname;
   if (type === "symlink") pathIn(header.name, target.startsWith("/") ? target : posix.join(posix.dirname(path), target));
   if (type === "link" && !["file", "contiguous-file", "link"].includes(before.get(pathIn(header.name, target)) ?? ""))
     throw refused(header.name, "it is a hard link to no file before it");

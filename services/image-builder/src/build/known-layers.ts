@@ -40,7 +40,8 @@ export class KnownLayers {
     const names = await readdir(this.#directory);
     const entries = names.filter((name) => !name.startsWith(DRAFT_PREFIX));
     const surplus = entries.length - entriesMax;
-    const aged = surplus <= 0 ? [] : await Promise.all(entries.map(async (name) => ({ name, at: (await stat(join(this.#directory, name))).mtimeMs })));
+    const aged =
+      surplus <= 0 ? [] : await Promise.all(entries.map(async (name) => ({ name, at: (await stat(join(this.#directory, name))).mtimeMs })));
     const oldest = aged.sort((one, other) => one.at - other.at).slice(0, Math.max(surplus, 0));
     for (const { name } of oldest) await rm(join(this.#directory, name), { force: true });
   }

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { z } from "zod";
 import { LineSplitter } from "./line-splitter.ts";
 
@@ -27,7 +26,7 @@ export class EngineError extends Error {
 }
 
 /** Reads to the end. The engine answers 200 before it begins, so that a failure is a line like any other. */
-export async function readProgress(stream: Readable, onLine: (line: Progress) => void = () => {}): Promise<void> {
+export async function readProgress(stream: NodeJS.ReadableStream, onLine: (line: Progress) => void = () => {}): Promise<void> {
   const failures: EngineError[] = [];
   const lines = new LineSplitter((text) => {
     if (text.trim() === "") return;
@@ -36,7 +35,7 @@ export async function readProgress(stream: Readable, onLine: (line: Progress) =>
     if (message !== undefined) failures.push(new EngineError(message, line.errorDetail?.code ?? null));
     onLine(line);
   }, PROGRESS_BYTES_MAX);
-  for await (const chunk of stream) lines.write(chunk);
+  for await (const chunk of stream) lines.write(Buffer.from(chunk));
   lines.end();
   if (failures[0] !== undefined) throw failures[0];
 }

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { fault } from "@banyan/contracts";
 import { z } from "zod";
 import type { RegistryAuth } from "../domain/plan.ts";
@@ -8,7 +7,8 @@ import { type Progress, readProgress } from "./progress.ts";
 
 /** A registry that has said nothing by then counts as unreachable. */
 const REGISTRY_ANSWER_MS = 15_000;
-const UNREACHABLE = /dial tcp|no such host|i\/o timeout|connection (refused|reset)|Client\.Timeout|TLS handshake|network is unreachable|: EOF/i;
+const UNREACHABLE =
+  /dial tcp|no such host|i\/o timeout|connection (refused|reset)|Client\.Timeout|TLS handshake|network is unreachable|: EOF/i;
 const DENIED = /unauthorized|denied|not found|manifest unknown|authentication required|no basic auth|invalid reference|repository name/i;
 /** What is said once for a layer, not once for every few kilobytes of it. */
 const WORTH_SAYING = /^(Pulling from|Pull complete|Already exists|Digest:|Status:)/;
@@ -37,8 +37,11 @@ export async function pullPinned(
 ): Promise<string> {
   if ((await asking("look for an image", () => orNull(engine.docker.getImage(reference).inspect()))) !== null) return reference;
   try {
-    const progress = await engine.docker.createImage(auth ? authConfig(reference, auth) : {}, { fromImage: reference, abortSignal: signal });
-    await readProgress(progress as unknown as Readable, (line) => sayProgress(line, onLine));
+    const progress = await engine.docker.createImage(auth ? authConfig(reference, auth) : {}, {
+      fromImage: reference,
+      abortSignal: signal,
+    });
+    await readProgress(progress, (line) => sayProgress(line, onLine));
     return reference;
   } catch (cause) {
     signal.throwIfAborted();

@@ -6,8 +6,8 @@ import type { PlannedStep } from "../domain/plan.ts";
 import { StepFailed } from "../domain/step-failed.ts";
 import { BUILD_NETWORK, ensureBuildNetwork, isNetworkGone, remakeBuildNetwork } from "./build-network.ts";
 import { withContainer } from "./containers.ts";
-import type { Engine } from "./engine.ts";
 import { Demultiplexer } from "./demultiplexer.ts";
+import type { Engine } from "./engine.ts";
 import { asking, engineFault, saidByEngine } from "./engine-fault.ts";
 import { LastLines } from "./last-lines.ts";
 import { LineSplitter } from "./line-splitter.ts";
@@ -157,10 +157,7 @@ interface Attached {
   drain(): Promise<void>;
 }
 
-async function attach(
-  container: Docker.Container,
-  onLine: (stream: "stdout" | "stderr", text: string) => void,
-): Promise<Attached> {
+async function attach(container: Docker.Container, onLine: (stream: "stdout" | "stderr", text: string) => void): Promise<Attached> {
   const socket = await asking("attach to a step", () =>
     container.attach({ stream: true, hijack: true, stdin: true, stdout: true, stderr: true }),
   );

@@ -3,7 +3,8 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { fault, LIMITS } from "@banyan/contracts";
 import { AppError, messageOf } from "@banyan/kernel";
-import { type Entry, extract } from "tar-stream";
+import { extract } from "tar-stream";
+import type { Entry } from "./tar-streams.ts";
 
 const HEAD_BYTES = 4;
 const GZIP = Buffer.from([0x1f, 0x8b]);
@@ -18,7 +19,7 @@ export async function* entriesOf(sent: Readable, bytesMax: number = LIMITS.conte
   // Where this fails the entries fail with it.
   const flowing = pipeline(inflate(sent), new Bounded(bytesMax), entries).catch(() => {});
   try {
-    yield* entries as AsyncIterable<Entry>;
+    yield* entries;
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     throw refused("", `it is not a whole tar: ${messageOf(cause)}`, cause);

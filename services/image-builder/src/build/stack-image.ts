@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
 import { fault, type LayerRef, layerBlob } from "@banyan/contracts";
@@ -7,6 +6,7 @@ import { type Pack, pack } from "tar-stream";
 import type { Engine } from "./engine.ts";
 import { asking, orNull } from "./engine-fault.ts";
 import { readProgress } from "./progress.ts";
+import { readableOf } from "./tar-streams.ts";
 
 /** Engine images of stacks of ours, one a tag. */
 export const STACK_REPOSITORY = "banyan/stack";
@@ -49,14 +49,13 @@ async function layersPresent(engine: Engine, layers: readonly LayerRef[]): Promi
 
 async function load(engine: Engine, layers: readonly LayerRef[], name: string, present: number): Promise<void> {
   const archive = pack();
+  const abortSignal = AbortSignal.timeout(IMPORT_MS_MAX);
   const writing = writeArchive(archive, engine, layers, name, present);
   // The request fails with the archive, and with the archive's reason.
   writing.catch((error) => archive.destroy(error));
-  const loading = (async () => {
-    const abortSignal = AbortSignal.timeout(IMPORT_MS_MAX);
-    const progress = await engine.docker.loadImage(archive, { quiet: true, abortSignal });
-    await readProgress(progress as Readable);
-  })();
+  const loading = engine.docker
+    .loadImage(readableOf(archive), { quiet: true, abortSignal })
+    .then((progress: NodeJS.ReadableStream) => readProgress(progress));
   loading.catch((error) => archive.destroy(error));
   const [written, loaded] = await Promise.allSettled([writing, loading]);
   if (loaded.status === "rejected") throw written.status === "rejected" ? causeOf(written.reason, loaded.reason) : loaded.reason;

@@ -5,7 +5,7 @@ import { aptOptionsOf, NO_ACCESS } from "./host-access.ts";
 import { stepInput } from "./step-script.ts";
 
 const run = (script: string) => spawnSync("/bin/sh", ["-c", script], { encoding: "utf8", input: "typed" });
-const ODD = "it's $HOME `id` \"x\"\n\\n!";
+const ODD = 'it\'s $HOME `id` "x"\n\\n!';
 
 it("quotes whatever text for the shell", () => {
   expect(run(`printf %s ${quote(ODD)}`).stdout).toBe(ODD);
@@ -28,7 +28,9 @@ it("names a secret's value only in what the shell reads, never in what a process
 it("prepares no way out where the network is closed", () => {
   const access = { proxies: { http_proxy: "http://proxy:3128" }, certificates: "PEM", aptOptions: ['Acquire::Check-Date "false";'] };
   expect(stepInput({ script: ":", secrets: {}, access, network: "closed" })).not.toMatch(/proxy|PEM|Acquire/);
-  expect(stepInput({ script: ":", secrets: {}, access, network: "open" })).toMatch(/http_proxy='http:\/\/proxy:3128'[\s\S]*PEM[\s\S]*Check-Date/);
+  expect(stepInput({ script: ":", secrets: {}, access, network: "open" })).toMatch(
+    /http_proxy='http:\/\/proxy:3128'[\s\S]*PEM[\s\S]*Check-Date/,
+  );
 });
 
 it("takes of apt's configuration what says how archives are reached, and nothing that runs a command", () => {

@@ -38,7 +38,9 @@ function reachArchives({ proxies, certificates, aptOptions }: HostAccess): strin
     `mkdir -p ${BUILD_DIR}`,
     ...Object.entries(proxies).map(([name, value]) => `export ${name}=${quote(value)}`),
     ...(certificates === "" ? [] : trust(certificates)),
-    ...(apt.length === 0 ? [] : [`printf '%s\\n' ${apt.map(quote).join(" ")} > ${BUILD_DIR}/apt.conf`, `export APT_CONFIG=${BUILD_DIR}/apt.conf`]),
+    ...(apt.length === 0
+      ? []
+      : [`printf '%s\\n' ${apt.map(quote).join(" ")} > ${BUILD_DIR}/apt.conf`, `export APT_CONFIG=${BUILD_DIR}/apt.conf`]),
   ];
 }
 

@@ -1,5 +1,5 @@
 /** One instruction and where it stands in the text. */
-interface Instruction {
+export interface Instruction {
   word: string;
   rest: string;
   start: number;
@@ -71,7 +71,7 @@ function findReferences(text: string, buildArgs: Readonly<Record<string, string>
 }
 
 /** Instructions with their continued lines joined; comments, empty lines and the bodies of here-documents are passed over. */
-function* instructionsOf(text: string): Generator<Instruction> {
+export function* instructionsOf(text: string): Generator<Instruction> {
   const continues = /^#\s*escape\s*=\s*`/im.test(text.split(/^\s*[^#\s]/m)[0] ?? "") ? "`" : "\\";
   let at = 0;
   let hereEnds: string[] = [];
