@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
 import { fault } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
-import { runCommand, tryCommand } from "../host/command.ts";
+import { runCommand } from "../host/command.ts";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import { canonicalRanges } from "./ranges.ts";
 import { renderAllow, renderDisallow, renderRuleset } from "./ruleset.ts";
@@ -13,7 +13,7 @@ export interface NodeNetworkOptions {
   nodeId: string;
   subnet: string;
   resolvers: readonly string[];
-  /** Runs the tools of slot making: there are two for each slot, and a fork of a large process stands still for all it serves. */
+  /** Runs the tools: a fork of a large process stands still for all it serves. */
   attach: Pick<AttachOperations, "run">;
 }
 
@@ -23,6 +23,8 @@ export interface SlotLink {
   link: string;
 }
 
+/** Well below what one frame to the helper may hold; only the whole table of a node with many allow-lists is longer. */
+const HELPER_INPUT_BYTES_MAX = 32 * 1024;
 const LINK_PREFIX = "bny";
 /** Linux names of interfaces have at most 15 characters. */
 const LINK_NAME_LENGTH = 15;
@@ -40,7 +42,7 @@ export class NodeNetwork {
   readonly #mac: string;
   readonly #attach: Pick<AttachOperations, "run">;
   readonly #allow = new Map<string, readonly string[]>();
-  /** The table as nft lists it right after loading, to see whether somebody changed it. */
+  /** The hash of the table as nft lists it right after loading, to see whether somebody changed it. */
   #loaded = "";
   /** Changes of the table run one after another: each renders or edits the whole of it. */
   #last: Promise<unknown> = Promise.resolve();
@@ -133,15 +135,16 @@ export class NodeNetwork {
 
   /** The host ends of the pairs on the bridge. */
   async links(): Promise<string[]> {
-    const { exitCode, stdout } = await tryCommand("ip", ["-o", "link", "show", "master", this.bridge]);
-    if (exitCode !== 0) return [];
-    return stdout.split("\n").flatMap((line) => /^\d+: ([^:@]+)[@:]/.exec(line)?.[1] ?? []);
+    return readdir(`/sys/class/net/${this.bridge}/brif`).catch((error: unknown) => {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+      throw error;
+    });
   }
 
   /** Removes everything `open` made. Links of slots that still live lose their bridge. */
   async close(): Promise<void> {
     await this.#serially(async () => {
-      for (const rule of this.#forwardRules()) await tryCommand("iptables", ["-w", "-D", "FORWARD", ...rule]);
+      for (const rule of this.#forwardRules()) await this.#attach.run(["iptables", "-w", "-D", "FORWARD", ...rule]);
       await this.#nft(`table inet ${this.table} {}\ndelete table inet ${this.table}\n`);
       for (const link of await this.links()) await this.disconnect(link);
       await this.disconnect(this.bridge);
@@ -156,7 +159,7 @@ export class NodeNetwork {
     return 1;
   }
 
-  async #tool(argv: readonly string[], stdin: string): Promise<void> {
+  async #tool(argv: readonly string[], stdin = ""): Promise<void> {
     const { exitCode, output } = await this.#attach.run(argv, { stdin });
     if (exitCode !== 0) throw fault("internal", { argv, exitCode, output }, { message: `${argv.join(" ")} failed: ${output.trim()}` });
   }
@@ -195,15 +198,17 @@ export class NodeNetwork {
   }
 
   async #listTable(): Promise<string> {
-    return (await tryCommand("nft", ["-t", "list", "table", "inet", this.table])).stdout;
+    // The helper's answer is short, the table is not; what is asked is whether it is the same.
+    const { output } = await this.#attach.run(["sh", "-c", `nft -t list table inet ${this.table} | sha256sum`]);
+    return output;
   }
 
   /** Docker sets the policy of FORWARD to DROP; what our own table let through must pass there too. Answers how many rules were missing. */
   async #acceptForwarding(): Promise<number> {
     let added = 0;
     for (const rule of this.#forwardRules()) {
-      if ((await tryCommand("iptables", ["-w", "-C", "FORWARD", ...rule])).exitCode === 0) continue;
-      await runCommand("iptables", ["-w", "-I", "FORWARD", ...rule]);
+      if ((await this.#attach.run(["iptables", "-w", "-C", "FORWARD", ...rule])).exitCode === 0) continue;
+      await this.#tool(["iptables", "-w", "-I", "FORWARD", ...rule]);
       added++;
     }
     return added;
@@ -217,7 +222,8 @@ export class NodeNetwork {
   }
 
   async #nft(script: string): Promise<void> {
-    await runCommand("nft", ["-f", "-"], { stdin: script });
+    if (Buffer.byteLength(script) <= HELPER_INPUT_BYTES_MAX) await this.#tool(["nft", "-f", "-"], script);
+    else await runCommand("nft", ["-f", "-"], { stdin: script });
   }
 
   #serially<T>(change: () => Promise<T>): Promise<T> {

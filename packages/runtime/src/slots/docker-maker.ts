@@ -7,7 +7,7 @@ import { fault } from "@banyan/contracts";
 import { assert, type Clock, messageOf, newId } from "@banyan/kernel";
 import type Docker from "dockerode";
 import { cgroupsOf } from "../cgroup/cgroup.ts";
-import { processStartTime } from "../host/proc.ts";
+import { isAlive, processStartTime } from "../host/proc.ts";
 import type { NodeNetwork } from "../network/node-network.ts";
 import { slotContainer } from "./docker-container.ts";
 import { DockerDeaths } from "./docker-deaths.ts";
@@ -40,6 +40,8 @@ export class DockerSlotMaker implements SlotMaker {
   readonly #image: string;
   readonly #slotImage: SlotImage;
   readonly #deaths: DockerDeaths;
+  /** Finished slots by their handle: while its process lives, nothing of one changes, and the engine need not be asked. */
+  readonly #finished = new Map<string, Slot>();
   /** The addresses of slots that are there. */
   readonly #addresses = new Map<string, string>();
   /** Slots on their way in or out: a list taken meanwhile says nothing of them. */
@@ -93,6 +95,7 @@ export class DockerSlotMaker implements SlotMaker {
       await this.#waitForInit(id);
       const slot = this.#slotOf(id, handle, State.Pid, address);
       writeFileSync(join(directory, FINISHED_NAME), "");
+      this.#finished.set(handle, slot);
       return slot;
     } catch (error) {
       await this.#remove({ id, handle });
@@ -158,6 +161,8 @@ export class DockerSlotMaker implements SlotMaker {
     const id = SLOT_ID.test(label) ? label : handle;
     const address = Labels[LABEL_ADDRESS];
     if (!ALIVE_STATES.has(state) || address === undefined) return { id, handle, alive: false };
+    const known = this.#finished.get(handle);
+    if (known !== undefined && isAlive(known)) return { id, handle, alive: true, finished: true, slot: known };
     const pid = await this.#pidOf(handle);
     if (pid === null || processStartTime(pid) === null) return { id, handle, alive: false };
     if (!this.#addresses.has(id)) {
@@ -165,7 +170,9 @@ export class DockerSlotMaker implements SlotMaker {
       this.#addresses.set(id, address);
     }
     const finished = existsSync(join(this.#options.slotsDirectory, id, FINISHED_NAME));
-    return { id, handle, alive: true, finished, slot: this.#slotOf(id, handle, pid, address) };
+    const slot = this.#slotOf(id, handle, pid, address);
+    if (finished) this.#finished.set(handle, slot);
+    return { id, handle, alive: true, finished, slot };
   }
 
   async #pidOf(handle: string): Promise<number | null> {
@@ -204,6 +211,7 @@ export class DockerSlotMaker implements SlotMaker {
 
   async #remove({ id, handle }: { id: string; handle: string }): Promise<void> {
     const { docker, network, slotsDirectory } = this.#options;
+    this.#finished.delete(handle);
     if (handle !== "") {
       try {
         await docker.getContainer(handle).remove({ force: true, v: true });

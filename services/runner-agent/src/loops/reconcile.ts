@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { type CgroupLimits, limitWrites, readLimits } from "@banyan/runtime";
 import type { NodeParts } from "../sandboxes/parts.ts";
 import { checkSlot, type OnDied } from "./watch-deaths.ts";
@@ -33,6 +34,8 @@ export async function reconcile(parts: NodeParts, onDied: OnDied): Promise<Repai
   }
   repairs.network = await parts.network.reconcile(parts.pool.slots().map((slot) => slot.link));
   for (const { entry, run } of parts.registry.running()) {
+    // Five files of the kernel each: between two sandboxes whoever waits is served.
+    await setImmediate();
     if (areInForce(readLimitsOrNull(run.slot.cgroups), entry.resources)) continue;
     await parts.attach.cgroup(limitWrites(run.slot.cgroups, entry.resources));
     repairs.limits++;
