@@ -20,7 +20,7 @@ interface Grants {
 /** JetStream as a service of our own uses it: its API, acknowledgements, flow control, buckets and blobs. */
 const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
 /** An answer may be given once, and as late as the longest deadline of a verb. */
-const RESPONSES = '{ max: 1, expires: "5m" }';
+const RESPONSES = '{ max: 1, expires: "15m" }';
 const USER_NAME = /^[A-Za-z0-9_-]+$/;
 
 /** The owner of one noun: it works off its own jobs with the nodes, and says what became of them. */
@@ -57,15 +57,24 @@ const GRANTS: Record<Owner, Grants> = {
 };
 
 /**
- * A node answers its own verbs, writes its own heartbeat, says that a sandbox died, and reads blobs. It calls nobody, and makes no stream or
- * bucket: the scheduler does.
+ * A node answers its own verbs, writes its own heartbeat, says that a sandbox died, reads blobs, and puts the layers of snapshots. It calls
+ * nobody, and makes no stream or bucket: the image-builder and the scheduler do. NATS cannot tell a layer's name from another blob's, so a node
+ * could spoil any of them; every reader of a layer or a context therefore checks the digest it is named by.
  */
 function grantsOfNode(nodeId: string): Grants {
   assert(nodeId === "*" || NodeId.safeParse(nodeId).success, `not a node id: ${nodeId}`);
   const stream = `OBJ_${BLOBS_BUCKET}`;
   const readBlobs = [`$JS.API.STREAM.INFO.${stream}`, `$JS.API.DIRECT.GET.${stream}`, `$JS.API.DIRECT.GET.${stream}.>`];
+  // A put that fails takes its pieces away again.
+  const putBlobs = [
+    "$JS.API.INFO",
+    `$JS.API.STREAM.MSG.GET.${stream}`,
+    `$O.${BLOBS_BUCKET}.C.*`,
+    `$O.${BLOBS_BUCKET}.M.*`,
+    `$JS.API.STREAM.PURGE.${stream}`,
+  ];
   return {
-    publish: [SandboxDied.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs],
+    publish: [SandboxDied.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs, ...putBlobs],
     subscribe: [SUBJECTS.rpcOfNode(nodeId)],
   };
 }

@@ -9,6 +9,7 @@ import {
   NodeDelete,
   NodeHeartbeat,
   NodeListSandboxes,
+  NodeSnapshot,
   NodeStart,
   NodeStop,
   type OutputOf,
@@ -42,6 +43,8 @@ export interface FakeNode {
   /** Orders as they came, refused ones too. */
   readonly orders: Order[];
   readonly deleted: Map<string, number>;
+  /** Snapshots made. */
+  frozen: number;
   /** Answers the next starts instead of the node's own rules; null: as usual. May take its time. */
   onStart: ((order: Order) => Promise<StartAnswer | null>) | null;
   /** What the heartbeat says of free slots, where that is not the truth. */
@@ -138,6 +141,15 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     return {};
   }
 
+  async function snapshot({ sandboxId, epoch, layers }: InputOf<typeof NodeSnapshot>): Promise<OutputOf<typeof NodeSnapshot>> {
+    const there = node.sandboxes.get(sandboxId);
+    if (there === undefined) throw fault("sandbox.not_found", { sandboxId });
+    if (there.epoch !== epoch) throw fault("sandbox.stale_epoch", { epoch: there.epoch });
+    const frozen = { digest: `sha256:${String(++node.frozen).padStart(64, "0")}`, sizeBytes: 10 };
+    const isRunning = there.state === "running";
+    return { layers: [...layers, frozen], way: isRunning ? "copy" : "stopped", pausedMs: isRunning ? 1.5 : 0, skipped: [] };
+  }
+
   async function list({ cursor }: InputOf<typeof NodeListSandboxes>): Promise<OutputOf<typeof NodeListSandboxes>> {
     const after = [...node.sandboxes.keys()].toSorted().filter((id) => cursor === null || id > cursor);
     const page = after.slice(0, NODE_PAGE_MAX);
@@ -154,6 +166,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
       bus.serve(NodeStart.on(nodeId), start, { concurrencyMax: 2_048 }),
       bus.serve(NodeStop.on(nodeId), stop),
       bus.serve(NodeDelete.on(nodeId), remove),
+      bus.serve(NodeSnapshot.on(nodeId), snapshot),
       bus.serve(NodeListSandboxes.on(nodeId), list),
     ];
     await bus.flush();
@@ -175,6 +188,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     sandboxes: new Map(),
     orders: [],
     deleted: new Map(),
+    frozen: 0,
     onStart: null,
     slotsClaimed: null,
     use(sandboxId, at = clock.now()) {

@@ -1,5 +1,5 @@
 import type { Bus, Request, Served } from "@banyan/bus";
-import type { CreateSandbox, InputOf, OutputOf, Rpc } from "@banyan/contracts";
+import type { CreateSandbox, InputOf, OutputOf, Rpc, SnapshotSandbox } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
 import type { Scheduling } from "./config.ts";
 import type { Measures } from "./measures.ts";
@@ -23,6 +23,8 @@ export interface Context {
   late: LateWrites;
   /** Creates under way, by sandbox id: a repeated one waits for the first. */
   creates: Map<string, { orgId: string; answer: Promise<OutputOf<typeof CreateSandbox>> }>;
+  /** Snapshots under way, by the id of the image to be. */
+  snapshots: Map<string, { orgId: string; answer: Promise<OutputOf<typeof SnapshotSandbox>> }>;
   measures: Measures;
   clock: Clock;
   logger: Logger;

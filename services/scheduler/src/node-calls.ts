@@ -77,6 +77,6 @@ export function nodeOf(sandbox: Sandbox): string {
   return sandbox.nodeId;
 }
 
-function asUnreachable(error: unknown, nodeId: string): unknown {
+export function asUnreachable(error: unknown, nodeId: string): unknown {
   return isFault(error, "bus.unavailable", "bus.timeout") ? fault("node.unreachable", { nodeId }, { cause: error }) : error;
 }

@@ -38,6 +38,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
     lanes: new Lanes(),
     late,
     creates: new Map(),
+    snapshots: new Map(),
     measures: createMeasures(metrics, { ledger, nodes, late }),
     clock,
     logger,

@@ -37,6 +37,19 @@ describe("JetStream's blob store", () => {
     await Promise.all([again.close(), after.close()]);
   });
 
+  it("goes on where it stopped when the server is killed in the middle of a read", async () => {
+    const one = await connect();
+    const content = randomBytes(4 * 1024 * 1024);
+    await one.blobs.put("broken", Readable.from([content]));
+    const read: Buffer[] = [];
+    for await (const chunk of (await one.blobs.get("broken")) ?? []) {
+      read.push(chunk as Buffer);
+      if (read.length === 2) await nats.restart();
+    }
+    expect(Buffer.concat(read).equals(content)).toBe(true);
+    await one.close();
+  });
+
   it("fails a read under way when the blob is deleted", async () => {
     const one = await connect();
     await one.blobs.put("short", Readable.from([randomBytes(4 * 1024 * 1024)]));

@@ -98,11 +98,19 @@ it("lets a node say that a sandbox died, and nothing else", async () => {
   await events.stop();
 });
 
-it("lets a node read blobs, not write them", async () => {
+it("lets a node read and put blobs, and make no place for them", async () => {
+  await expect(node.blobs.put("layers/early", Readable.from([Buffer.from("x")]))).rejects.toMatchObject({ code: "bus.unavailable" });
   await scheduler.blobs.put("layers/a", Readable.from([Buffer.from("layer")]));
-  const stream = await node.blobs.get("layers/a");
-  expect(Buffer.concat((await stream?.toArray()) ?? []).toString()).toBe("layer");
-  await expect(node.blobs.put("layers/b", Readable.from([Buffer.from("x")]))).rejects.toMatchObject({ code: "bus.unavailable" });
+  const read = async (bus: Bus, name: string) => Buffer.concat((await (await bus.blobs.get(name))?.toArray()) ?? []).toString();
+  expect(await read(node, "layers/a")).toBe("layer");
+  await node.blobs.put("layers/b", Readable.from([Buffer.alloc(2_000_000, "b")]));
+  expect((await read(scheduler, "layers/b")).length).toBe(2_000_000);
+  async function* failing() {
+    yield Buffer.alloc(1_000_000);
+    throw new Error("the source broke");
+  }
+  await expect(node.blobs.put("layers/c", Readable.from(failing()))).rejects.toMatchObject({ code: "bus.unavailable" });
+  expect(await node.blobs.has("layers/c")).toBe(false);
 });
 
 it("refuses a wrong password at once, with a clear sentence", async () => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { isFault } from "@banyan/contracts";
-import { messageOf } from "@banyan/kernel";
+import { messageOf, retry } from "@banyan/kernel";
 import { Base64UrlPaddedCodec, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
 import { z } from "zod";
 import { type Link, unavailable } from "../link.ts";
@@ -12,6 +12,9 @@ import type { BlobStore } from "./port.ts";
 export const BLOBS_BUCKET = "blobs";
 const STREAM = `OBJ_${BLOBS_BUCKET}`;
 const CHUNK_BYTES = 512 * 1024;
+
+/** Half a minute in all. */
+const READ_RETRY = { attemptsMax: 60, baseDelayMs: 100, delayMaxMs: 1_000, retryable: () => true } as const;
 
 const Info = z.object({ nuid: z.string(), size: z.int(), chunks: z.int(), digest: z.string(), deleted: z.boolean().default(false) });
 type Info = z.infer<typeof Info>;
@@ -89,7 +92,8 @@ async function* readChunks(link: Link, name: string, info: Info): AsyncGenerator
   const hash = createHash("sha256");
   let seq = 1;
   for (let chunk = 0; chunk < info.chunks; chunk++) {
-    const msg = await direct.getMessage(STREAM, { next_by_subj: subject, seq });
+    // A server that restarts in the middle of a layer costs a wait, not the layer.
+    const msg = await retry(() => direct.getMessage(STREAM, { next_by_subj: subject, seq }), { ...READ_RETRY, clock: link.clock });
     if (msg === null) throw unavailable(`the blob ${name} was removed or replaced while it was read`);
     hash.update(msg.data);
     yield msg.data;

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 export interface BlobStore {
   /** Whole or not at all; replaces what was there. */
   put(name: string, content: Readable): Promise<{ sizeBytes: number }>;
-  /** Null: there is none. The stream fails when the bytes are not those that were put. */
+  /** Null: there is none. The stream goes on where it broke, for a bounded time; it fails when the bytes are not those that were put. */
   get(name: string): Promise<Readable | null>;
   has(name: string): Promise<boolean>;
   /** Of one that is not there: success. */

@@ -3,16 +3,21 @@ import { type Database, translate } from "@banyan/db";
 import { applyTransition } from "./apply-transition.ts";
 import { deferDeadlines } from "./defer-deadlines.ts";
 import { insertSandbox } from "./insert-sandbox.ts";
+import { insertSnapshot } from "./insert-snapshot.ts";
 import { listDeleting } from "./list-deleting.ts";
+import { listLayerUsers } from "./list-layer-users.ts";
 import { listLive } from "./list-live.ts";
 import { listSandboxes } from "./list-sandboxes.ts";
 import { listWanted } from "./list-wanted.ts";
 import { purgeDeleted } from "./purge-deleted.ts";
+import { purgeSnapshots } from "./purge-snapshots.ts";
 import { purgeTransitions } from "./purge-transitions.ts";
 import { readOutbox } from "./read-outbox.ts";
 import { readSandbox } from "./read-sandbox.ts";
+import { readSnapshot } from "./read-snapshot.ts";
 import { recordActivity } from "./record-activity.ts";
 import { removeSaid } from "./remove-said.ts";
+import { removeSnapshot } from "./remove-snapshot.ts";
 import { updateSettings } from "./update-settings.ts";
 
 /** Somebody waits for most queries: an answer that takes longer is worth less than an error. */
@@ -29,16 +34,21 @@ export function createStore(db: Database) {
     applyTransition: bound(applyTransition),
     deferDeadlines: bound(deferDeadlines),
     insertSandbox: bound(insertSandbox),
+    insertSnapshot: bound(insertSnapshot),
     listDeleting: bound(listDeleting),
+    listLayerUsers: bound(listLayerUsers),
     listLive: bound(listLive),
     listSandboxes: bound(listSandboxes),
     listWanted: bound(listWanted),
     purgeDeleted: bound(purgeDeleted),
+    purgeSnapshots: bound(purgeSnapshots),
     purgeTransitions: bound(purgeTransitions),
     readOutbox: bound(readOutbox),
     readSandbox: bound(readSandbox),
+    readSnapshot: bound(readSnapshot),
     recordActivity: bound(recordActivity),
     removeSaid: bound(removeSaid),
+    removeSnapshot: bound(removeSnapshot),
     updateSettings: bound(updateSettings),
   };
 }

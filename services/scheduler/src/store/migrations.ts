@@ -48,4 +48,16 @@ export const migrations = [
         event jsonb not null
       );`,
   },
+  {
+    name: "0002-snapshots",
+    sql: `
+      create table snapshots (
+        image_id text primary key,
+        org_id text not null,
+        sandbox_id text not null,
+        result jsonb not null,
+        at bigint not null
+      );
+      create index snapshots_by_time on snapshots (at);`,
+  },
 ] as const;

@@ -1,4 +1,4 @@
-import type { Labels, SandboxSpec, SandboxState } from "@banyan/contracts";
+import type { ImageConfig, Labels, NodeSnapshot, OutputOf, SandboxSpec, SandboxState } from "@banyan/contracts";
 import { bigint, index, integer, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import type { z } from "zod";
 import type { Changed } from "../domain/decide.ts";
@@ -54,6 +54,20 @@ export const transitions = pgTable(
   },
   (table) => [primaryKey({ columns: [table.sandboxId, table.version] }), index("transitions_by_time").on(table.at)],
 );
+
+/** What nodes made of sandboxes, until well after each has become an image: so that a repeated call freezes nothing a second time. */
+export const snapshots = pgTable(
+  "snapshots",
+  {
+    imageId: text("image_id").primaryKey(),
+    orgId: text("org_id").notNull(),
+    sandboxId: text("sandbox_id").notNull(),
+    result: jsonb("result").$type<OutputOf<typeof NodeSnapshot> & { config: ImageConfig }>().notNull(),
+    at: time("at").notNull(),
+  },
+  (table) => [index("snapshots_by_time").on(table.at)],
+);
+export type Snapshot = typeof snapshots.$inferSelect;
 
 /** Events written with the change they tell of, and removed when the stream has them. */
 export const outbox = pgTable("outbox", {
