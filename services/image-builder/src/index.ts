@@ -1,6 +1,14 @@
+export { BuildEngine, type BuildEngineOptions } from "./build/build-engine.ts";
+export { LABEL_BUILDER } from "./build/containers.ts";
 export { buildFromPackages } from "./build/from-packages.ts";
+export { type HostAccess, NO_ACCESS, readHostAccess } from "./build/host-access.ts";
+export { stepName } from "./build/kept-steps.ts";
 export { LayerCache } from "./build/layer-cache.ts";
 export { makeLayer } from "./build/make-layer.ts";
+export { stackName } from "./build/stack-image.ts";
 export { type Config, readConfig } from "./config.ts";
+export { normalise } from "./domain/normalise.ts";
+export type { BuildOrder, BuildResult, ResolvedBase, Said } from "./domain/plan.ts";
 export { defaultRecipe, recipeKey } from "./domain/recipe.ts";
+export { StepFailed } from "./domain/step-failed.ts";
 export { imageBuilderService } from "./service.ts";

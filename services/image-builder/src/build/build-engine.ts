@@ -47,6 +47,8 @@ const Info = z.object({
 
 /** All that the image-builder asks of a Docker Engine. Nothing is sent to it before the first call. */
 export class BuildEngine {
+  /** Its containers carry it as a label; the same after a restart. */
+  readonly name: string;
   readonly #options: BuildEngineOptions;
   readonly #layers: KnownLayers;
   readonly #draftsDirectory: string;
@@ -58,6 +60,7 @@ export class BuildEngine {
 
   constructor(options: BuildEngineOptions) {
     this.#options = options;
+    this.name = createHash("sha256").update(`${hostname()}:${options.directory}`).digest("hex").slice(0, 16);
     this.#draftsDirectory = join(options.directory, "drafts");
     this.#layers = new KnownLayers(join(options.directory, "engine-layers"));
     mkdirSync(this.#draftsDirectory, { recursive: true, mode: 0o700 });
@@ -109,7 +112,7 @@ export class BuildEngine {
   }
 
   async #connect(): Promise<Engine> {
-    const { dockerHost, blobs, access, logger, clock, directory } = this.#options;
+    const { dockerHost, blobs, access, logger, clock } = this.#options;
     const docker = openDocker(dockerHost, SILENCE_MS);
     const info = Info.parse(await asking("say what it is", () => docker.info()));
     return {
@@ -120,7 +123,7 @@ export class BuildEngine {
       clock,
       layers: this.#layers,
       draftsDirectory: this.#draftsDirectory,
-      name: createHash("sha256").update(`${hostname()}:${directory}`).digest("hex").slice(0, 16),
+      name: this.name,
       cpus: info.NCPU,
       architecture: KNOWN_ARCHITECTURES[info.Architecture] ?? info.Architecture,
       // Otherwise directories refer to one another by attributes, and do not say by themselves what they hold.
