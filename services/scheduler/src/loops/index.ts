@@ -11,7 +11,7 @@ import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
 import { writeLate } from "./write-late.ts";
 
 /** A burst of changes is said in a few batches; nobody who listens to events minds so short a wait. */
-const SAY_GATHER_MS = 20;
+const SAY_GATHER_MS = 100;
 
 export interface Loops {
   /** Something is in the outbox. */
