@@ -20,7 +20,7 @@ import { createDataPlane, type DataPlane } from "../../../services/runner-agent/
 import type { RunningSandbox, SandboxDirectory } from "../../../services/runner-agent/src/ports.ts";
 import { type HostInit, startHostInit } from "./host-init.ts";
 
-const CLUSTER_TOKEN = "the cluster's token";
+export const CLUSTER_TOKEN = "the cluster's token";
 
 /** One node with one sandbox, and the gateway's forwarding in front of it: the whole data plane, without what decides where sandboxes run. */
 export interface Cluster {

@@ -1,7 +1,6 @@
 import { type Bus, connectBus } from "@banyan/bus";
-import { fault, type Image, ListImages, ResolveImage } from "@banyan/contracts";
 import { CONFIG_DEFAULTS, type Config, type RunningGateway, startGateway } from "@banyan/gateway";
-import { newId, silentLogger, systemClock } from "@banyan/kernel";
+import { silentLogger, systemClock } from "@banyan/kernel";
 import { SCHEDULING_DEFAULTS, schedulerService } from "@banyan/scheduler";
 import type { Host, RunningService } from "@banyan/service";
 import { createTelemetry } from "@banyan/telemetry";
@@ -15,6 +14,7 @@ import {
   type TestNats,
   type TestPostgres,
 } from "@banyan/testkit";
+import { type FakeBuilder, serveImages } from "./fake-builder.ts";
 
 export const BOOTSTRAP_KEY = "bny_bootstrap-key-of-the-gateway-tests-0000000";
 export const CLUSTER_TOKEN = "cluster-token-of-the-gateway-tests";
@@ -24,6 +24,7 @@ export interface Cluster {
   postgres: TestPostgres;
   bus: Bus;
   node: FakeNode;
+  builder: FakeBuilder;
   gateway: RunningGateway;
   url: string;
   host: Host;
@@ -39,7 +40,7 @@ export async function startCluster(nodeOptions: Omit<FakeNodeOptions, "bus"> = {
   const telemetry = await createTelemetry({ serviceName: "test" });
   const host: Host = { logger: silentLogger, clock: systemClock, metrics: telemetry.metricsOf("test"), telemetry };
   const bus = await connectBus({ servers: nats.url, name: "test", logger: silentLogger });
-  serveImages(bus);
+  const builder = serveImages(bus);
   const databaseUrl = await postgres.freshDatabase();
   const scheduler = await startScheduler(nats.url, databaseUrl, host);
   const node = await fakeNode({ bus, ...nodeOptions });
@@ -58,6 +59,7 @@ export async function startCluster(nodeOptions: Omit<FakeNodeOptions, "bus"> = {
     postgres,
     bus,
     node,
+    builder,
     gateway,
     url: gateway.url,
     host,
@@ -80,29 +82,6 @@ export async function startCluster(nodeOptions: Omit<FakeNodeOptions, "bus"> = {
 function startScheduler(natsUrl: string, databaseUrl: string, host: Host): Promise<RunningService> {
   const base = { logLevel: "silent" as const, healthHost: "127.0.0.1", healthPort: 0, otlpEndpoint: null };
   return schedulerService.start({ ...base, natsUrl, databaseUrl, databaseSchema: "scheduler", scheduling: SCHEDULING_DEFAULTS }, host);
-}
-
-function serveImages(bus: Bus): void {
-  const image: Image = {
-    id: newId("img"),
-    names: ["default:latest"],
-    orgId: null,
-    kind: "recipe",
-    state: "ready",
-    layers: [{ digest: `sha256:${"0".repeat(64)}`, sizeBytes: 1_024 }],
-    config: { env: {}, workdir: "/workspace", user: "root", entrypoint: [], ready: null, resources: {} },
-    origin: "local",
-    base: null,
-    history: [],
-    error: null,
-    createdAt: Date.now(),
-    lastUsedAt: Date.now(),
-  };
-  bus.serve(ResolveImage, async ({ name }) => {
-    if (name !== "default") throw fault("image.not_found", { image: name });
-    return { image };
-  });
-  bus.serve(ListImages, async () => ({ images: [image], nextCursor: null }));
 }
 
 export interface Answer {

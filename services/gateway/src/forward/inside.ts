@@ -30,7 +30,7 @@ export type AskInside = (route: SandboxRoute, request: InsideRequest) => Promise
 
 export function createAskInside(deps: Pick<ForwardDeps, "nodes" | "clusterToken">): AskInside {
   return async (route, { method, path, json, timeoutMs, signal }) => {
-    const late = AbortSignal.timeout(timeoutMs);
+    const late = AbortSignal.timeout(Math.ceil(timeoutMs));
     try {
       const { statusCode, headers, body } = await deps.nodes.to(route.url).request({
         method,

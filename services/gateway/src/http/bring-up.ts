@@ -8,6 +8,7 @@ import type { Started } from "./started.ts";
  * What an image has done after every start: its entrypoint runs in the background, and its ready check passes. All of it goes through the data
  * plane, as a caller's own requests do.
  */
+type Doing = Pick<Gateway, "askInside" | "clock">;
 type Image = Started["image"];
 type Check = NonNullable<Image["ready"]>;
 /** Null: it passed. Else what was seen instead. */
@@ -27,7 +28,7 @@ const SEEN_MAX = 1_000;
 export const needsBringUp = ({ image }: Started): boolean => image.ready !== null || image.entrypoint.length > 0;
 
 /** Answers how long it took. Throws sandbox.ready_failed with what was seen last. */
-export async function bringUp(gateway: Gateway, started: Started, gone: AbortSignal): Promise<number> {
+export async function bringUp(gateway: Doing, started: Started, gone: AbortSignal): Promise<number> {
   const { clock } = gateway;
   const { image } = started;
   const beganMs = clock.monotonicMs();
@@ -39,7 +40,7 @@ export async function bringUp(gateway: Gateway, started: Started, gone: AbortSig
 }
 
 interface Inside {
-  gateway: Gateway;
+  gateway: Doing;
   started: Started;
   gone: AbortSignal;
 }
@@ -82,7 +83,7 @@ async function untilReady(inside: Inside, check: Check, beganMs: number): Promis
 
 function look(inside: Inside, { command, port, file }: Check, timeoutMs: number): Promise<Seen> {
   if (command !== undefined) return lookByCommand(inside, command, timeoutMs);
-  if (port !== undefined) return lookAtPort(inside, port, timeoutMs);
+  if (port !== undefined) return lookAtPort(inside, port);
   return lookForFile(inside, file ?? "/", timeoutMs);
 }
 
@@ -100,8 +101,8 @@ async function lookByCommand(inside: Inside, shell: string, timeoutMs: number): 
 }
 
 /** Whoever accepts the connection is there, whether or not it speaks HTTP. */
-async function lookAtPort(inside: Inside, port: number, timeoutMs: number): Promise<Seen> {
-  const answer = await ask(inside, { method: "HEAD", path: `/ports/${port}/`, timeoutMs: Math.min(timeoutMs, PORT_SILENCE_MS) });
+async function lookAtPort(inside: Inside, port: number): Promise<Seen> {
+  const answer = await ask(inside, { method: "HEAD", path: `/ports/${port}/`, timeoutMs: PORT_SILENCE_MS });
   if ("error" in answer) return answer.timedOut ? null : answer.error;
   if (answer.code === null || answer.code === "port.no_answer") return null;
   return answer.code === "port.refused" ? `nothing listens on port ${port}` : `the look was answered ${answer.code}`;
