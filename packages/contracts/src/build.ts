@@ -6,7 +6,7 @@ import { LIMITS } from "./limits.ts";
 import { OrgId } from "./sandbox.ts";
 import { job, rpc } from "./verbs.ts";
 
-/** The legal life of a build. A build that is found in the cache is born `ready`. */
+/** The legal life of a build. */
 export const buildMachine = machine({
   queued: { begin: "building", cancel: "cancelled", fail: "failed" },
   building: { export: "exporting", requeue: "queued", cancel: "cancelled", fail: "failed" },
@@ -66,6 +66,7 @@ const BUILD_ERRORS = [
   "request.invalid",
   "image.not_found",
   "image.not_ready",
+  "image.build_failed",
   "context.not_found",
   "context.refused",
   "build.too_many",

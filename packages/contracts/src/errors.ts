@@ -126,6 +126,11 @@ export const ERRORS = {
     "The builder's Docker Engine does not answer, or refuses.",
     "Try again; if it persists, the operator finds the reason in `details` and in the builder's log.",
   ),
+  "build.interrupted": entry(
+    "unavailable",
+    "The builder was lost too often while it worked on this build.",
+    "Request it again; if it persists, the operator finds the reason in the builder's log.",
+  ),
   "build.cancelled": entry("conflict", "The build was cancelled.", "Request it again."),
   "context.not_found": entry("invalid", "There is no context of this digest.", "Upload it first: PUT /v1/contexts/{digest}."),
   "context.refused": entry(

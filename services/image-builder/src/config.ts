@@ -13,6 +13,22 @@ export interface Config extends BaseConfig {
   cacheDir: string;
   /** `off`: no registry is asked, packages are taken from the archive at once. */
   registry: "auto" | "off";
+  /** Seals passwords and secrets in the database. Null: the one that is kept in `secretKeyPath`. */
+  secretKey: string | null;
+  secretKeyPath: string;
+  builds: BuildConfig;
+  /** `http_proxy` and its like: steps go the way this host goes. */
+  proxies: Record<string, string>;
+}
+
+/** How much is built at once, and what one build may take. */
+export interface BuildConfig {
+  atOnce: number;
+  perOrgAtOnce: number;
+  /** Of one organisation, waiting and running. */
+  unfinishedMax: number;
+  memoryMb: number;
+  cpu: number;
 }
 
 const Environment = z.object({
@@ -23,6 +39,12 @@ const Environment = z.object({
   BANYAN_IMAGE_BUILDER_SCHEMA: z.string().default("image_builder"),
   BANYAN_IMAGE_CACHE_DIR: z.string().optional(),
   BANYAN_IMAGE_REGISTRY: z.enum(["auto", "off"]).default("auto"),
+  BANYAN_SECRET_KEY: z.string().min(32).optional(),
+  BANYAN_BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(64).default(2),
+  BANYAN_BUILDS_PER_ORG: z.coerce.number().int().min(1).max(64).default(2),
+  BANYAN_BUILDS_WAITING_MAX: z.coerce.number().int().min(1).max(10_000).default(100),
+  BANYAN_BUILD_MEMORY_MB: z.coerce.number().int().min(64).default(2_048),
+  BANYAN_BUILD_CPU: z.coerce.number().min(0.1).default(2),
 });
 
 /** The only place of this service that reads the environment. */
@@ -36,5 +58,20 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     dockerHost: read.DOCKER_HOST,
     cacheDir: read.BANYAN_IMAGE_CACHE_DIR ?? join(read.BANYAN_DATA_DIR, "images"),
     registry: read.BANYAN_IMAGE_REGISTRY,
+    secretKey: read.BANYAN_SECRET_KEY ?? null,
+    secretKeyPath: join(read.BANYAN_DATA_DIR, "secret.key"),
+    proxies: Object.fromEntries(
+      ["http_proxy", "https_proxy", "no_proxy"].flatMap((name) => {
+        const value = environment[name] ?? environment[name.toUpperCase()];
+        return value === undefined || value === "" ? [] : [[name, value]];
+      }),
+    ),
+    builds: {
+      atOnce: read.BANYAN_BUILDS_AT_ONCE,
+      perOrgAtOnce: read.BANYAN_BUILDS_PER_ORG,
+      unfinishedMax: read.BANYAN_BUILDS_WAITING_MAX,
+      memoryMb: read.BANYAN_BUILD_MEMORY_MB,
+      cpu: read.BANYAN_BUILD_CPU,
+    },
   };
 }

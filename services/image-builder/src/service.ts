@@ -1,13 +1,21 @@
+import { join } from "node:path";
+import { newId } from "@banyan/kernel";
 import { openDocker } from "@banyan/runtime";
 import { type Backing, defineService, type Host, onBacking, type RunningService } from "@banyan/service";
+import { BuildEngine } from "./build/build-engine.ts";
 import { removeLeftovers } from "./build/from-registry.ts";
+import { readHostAccess } from "./build/host-access.ts";
 import { LayerCache } from "./build/layer-cache.ts";
 import type { Config } from "./config.ts";
+import type { Context } from "./context.ts";
 import { defaultRecipe } from "./domain/recipe.ts";
 import { buildImages } from "./handlers/build-image.ts";
-import { listImages } from "./handlers/list-images.ts";
-import { resolveImage } from "./handlers/resolve-image.ts";
-import { ensureImages } from "./loops/ensure-images.ts";
+import * as handlers from "./handlers/index.ts";
+import { startLoops } from "./loops/index.ts";
+import { Bases } from "./memory/bases.ts";
+import { Bell } from "./memory/bell.ts";
+import { Uses } from "./memory/uses.ts";
+import { keptSecretKey } from "./secret-key.ts";
 import { migrations } from "./store/migrations.ts";
 
 export const imageBuilderService = defineService<Config>({
@@ -18,26 +26,54 @@ export const imageBuilderService = defineService<Config>({
   },
 });
 
-async function run(config: Config, { logger, clock }: Host, backing: Backing): Promise<RunningService> {
-  const { db, bus } = backing;
+async function run(config: Config, host: Host, backing: Backing): Promise<RunningService> {
   const docker = openDocker(config.dockerHost);
-  await removeLeftovers(docker).catch((err) => logger.warn({ err }, "the Docker Engine does not answer; images are built without it"));
-
   const stopping = new AbortController();
-  const deps = { bus, db, clock, logger, recipes: [defaultRecipe] };
-  const make = { cache: new LayerCache(config.cacheDir), docker, registry: config.registry === "auto", signal: stopping.signal };
-  const served = [resolveImage(bus, db), listImages(bus, db)];
-  const building = buildImages({ ...deps, make });
-  const ensuring = ensureImages(deps);
+  const ctx = contextOf(config, host, backing, stopping.signal);
+  await Promise.all([removeLeftovers(docker), ctx.engine.removeLeftovers()]).catch((err) =>
+    host.logger.warn({ err }, "the Docker Engine does not answer; only the default image can be made without it"),
+  );
+  const recipes = [defaultRecipe];
+  const served = Object.values(handlers).map((serve) => serve(ctx));
+  const building = buildImages(ctx, { recipes, cache: new LayerCache(config.cacheDir), docker, registry: config.registry === "auto" });
+  const loops = startLoops(ctx, recipes);
   return {
     checks: backing.checks,
     async stop() {
-      await ensuring.stop();
+      await loops.stop();
       // A build under way is given up: its job comes again at the next start.
       stopping.abort(new Error("the image-builder is stopping"));
       await building.stop();
       await Promise.all(served.map((serving) => serving.stop()));
       await backing.close();
     },
+  };
+}
+
+function contextOf(config: Config, { logger, clock }: Host, { bus, db }: Backing, stopping: AbortSignal): Context {
+  const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
+  const engine = new BuildEngine({
+    dockerHost: config.dockerHost,
+    blobs: bus.blobs,
+    directory: join(config.cacheDir, "builds"),
+    access: readHostAccess(config.proxies),
+    logger,
+    clock,
+  });
+  const uses = new Uses(db, clock, logger);
+  const bases = new Bases({ bus, db, clock, engine, uses, secretKey, registry: config.registry === "auto" });
+  return {
+    bus,
+    db,
+    clock,
+    logger,
+    engine,
+    bases,
+    bell: new Bell(),
+    uses,
+    secretKey,
+    holder: newId("node"),
+    config: config.builds,
+    stopping,
   };
 }

@@ -51,6 +51,10 @@ const configFor = (databaseUrl: string): Config => ({
   dockerHost: "unix:///nonexistent/docker.sock",
   cacheDir,
   registry: "off",
+  secretKey: "k".repeat(32),
+  secretKeyPath: join(cacheDir, "secret.key"),
+  builds: { atOnce: 2, perOrgAtOnce: 2, unfinishedMax: 100, memoryMb: 512, cpu: 2 },
+  proxies: {},
 });
 
 async function start(databaseUrl: string): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Bus } from "@banyan/bus";
 import { BuildImage, type ImageEvent, layerBlob } from "@banyan/contracts";
-import type { Database } from "@banyan/db";
-import { AppError, type Clock, KINDS, type Logger, newId } from "@banyan/kernel";
+import { newId } from "@banyan/kernel";
+import type { Context } from "../context.ts";
 import { withTag } from "../domain/image-name.ts";
 import { nextAction } from "../domain/next-action.ts";
 import { type Recipe, recipeKey } from "../domain/recipe.ts";
@@ -11,75 +11,47 @@ import { insertImage } from "../store/insert-image.ts";
 import type { ImageRow } from "../store/schema.ts";
 import { touchDeadline } from "../store/touch-deadline.ts";
 
-const INTERVAL_MS = 5_000;
 /** A build that has neither ended nor failed by then has lost its job. */
 const BUILD_DEADLINE_MS = 900_000;
 
-export interface EnsureImagesDeps {
-  bus: Bus;
-  db: Database;
-  clock: Clock;
-  logger: Logger;
-  recipes: readonly Recipe[];
-}
-
-/** Compares the images that must be there with those that are, now and every few seconds, until stopped. */
-export function ensureImages(deps: EnsureImagesDeps): { stop(): Promise<void> } {
-  const stopped = new AbortController();
-  const run = async (): Promise<void> => {
-    const seen = new Set<string>();
-    while (!stopped.signal.aborted) {
-      for (const recipe of deps.recipes) await look(deps, recipe, seen);
-      await deps.clock.sleep(INTERVAL_MS, stopped.signal).catch(() => {});
-    }
-  };
-  const running = run();
-  return {
-    async stop() {
-      stopped.abort();
-      await running;
-    },
-  };
-}
-
-/** `seen` holds what this process has looked at: the first look takes up what an earlier process left. */
-async function look(deps: EnsureImagesDeps, recipe: Recipe, seen: Set<string>): Promise<void> {
-  try {
-    await ensureImage(deps, recipe, !seen.has(recipe.name));
+/**
+ * Compares the images that must be there with those that are. `seen` holds what this process has looked at: the first look takes up what an
+ * earlier process left.
+ */
+export async function ensureImages(ctx: Context, recipes: readonly Recipe[], seen: Set<string>): Promise<void> {
+  for (const recipe of recipes) {
+    await ensureImage(ctx, recipe, !seen.has(recipe.name));
     seen.add(recipe.name);
-  } catch (error) {
-    if (!(error instanceof AppError) || !KINDS[error.kind].retryable) throw error;
-    deps.logger.warn({ image: recipe.name, err: error }, "cannot look after the image now");
   }
 }
 
-export async function ensureImage(deps: EnsureImagesDeps, recipe: Recipe, first: boolean): Promise<void> {
-  const { db, clock } = deps;
+async function ensureImage(ctx: Context, recipe: Recipe, first: boolean): Promise<void> {
+  const { db, clock } = ctx;
   const key = recipeKey(recipe, process.arch);
   const image = await findImageByKey(db, null, key);
-  const layersStored = image?.state !== "ready" || (await areStored(deps.bus, image));
+  const layersStored = image?.state !== "ready" || (await areStored(ctx.bus, image));
   const facts = image && { ...image, deadlineAt: image.deadlineAt.getTime() };
   const action = nextAction(facts, { now: clock.now(), first, layersStored });
   switch (action.kind) {
     case "none":
       return;
     case "insert":
-      return publish(deps, await insertImage(db, newRow(recipe, key, clock.now())));
+      return publish(ctx, await insertImage(db, newRow(recipe, key, clock.now())));
     case "build":
       if (image === null) return;
       await touchDeadline(db, image, new Date(clock.now() + BUILD_DEADLINE_MS));
-      return publish(deps, image);
+      return publish(ctx, image);
     case "move":
-      return image === null ? undefined : publish(deps, await move(deps, image, action.event, first));
+      return image === null ? undefined : publish(ctx, await move(ctx, image, action.event, first));
   }
 }
 
 /** The job carries the version: of several for one image only the one that fits does anything. */
-async function publish({ bus }: EnsureImagesDeps, image: ImageRow | null): Promise<void> {
+async function publish({ bus }: Context, image: ImageRow | null): Promise<void> {
   if (image !== null) await bus.publishJob(BuildImage, { imageId: image.id, version: image.version });
 }
 
-function move({ db, clock, logger }: EnsureImagesDeps, image: ImageRow, event: ImageEvent, first: boolean): Promise<ImageRow | null> {
+function move({ db, clock, logger }: Context, image: ImageRow, event: ImageEvent, first: boolean): Promise<ImageRow | null> {
   logger.info({ image: image.id, event }, "image: to be made again");
   return applyTransition(db, image, event, { deadlineAt: new Date(clock.now() + BUILD_DEADLINE_MS), ...(first && { attempts: 0 }) });
 }

@@ -19,17 +19,21 @@ export function finishBuild(
 ): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [row] = await tx.select().from(builds).where(eq(builds.id, build.id)).for("update");
-    if (row === undefined || row.attempts !== build.attempts || row.endedAt !== null) return false;
+    if (row === undefined || row.attempts !== build.attempts || stateAfter(row, ending) === null) return false;
     await endBuild(tx, row, ending, { now, steps: steps ?? row.steps });
     return true;
   });
 }
 
+/** Taking the result apart may have been over before its beginning was written down. */
+function stateAfter(row: BuildRow, ending: Ending): Build["state"] | null {
+  const from = ending.kind === "finish" && row.state === "building" ? "exporting" : row.state;
+  return buildMachine.next(from, ending.kind);
+}
+
 /** `row` is locked. */
 export async function endBuild(tx: Transaction, row: BuildRow, ending: Ending, end: { now: number; steps: Build["steps"] }): Promise<void> {
-  // Taking the result apart may have been over before its beginning was written down.
-  const from = ending.kind === "finish" && row.state === "building" ? "exporting" : row.state;
-  const state = buildMachine.next(from, ending.kind);
+  const state = stateAfter(row, ending);
   assert(state !== null, `a build that is ${row.state} cannot ${ending.kind}`);
   const at = new Date(end.now);
   const failure = ending.kind === "fail" ? ending.failure : null;

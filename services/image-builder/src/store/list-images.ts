@@ -8,7 +8,7 @@ export async function listImages(db: Database, page: { orgId: string; cursor: st
   const { orgId, cursor, limit } = page;
   const rows = await translate(async () =>
     db.orm
-      .select(namedImage)
+      .select(namedImage(orgId))
       .from(images)
       .where(and(or(isNull(images.orgId), eq(images.orgId, orgId)), cursor === null ? undefined : lt(images.id, cursor)))
       .orderBy(desc(images.id))

@@ -1,6 +1,6 @@
 import type { Build } from "@banyan/contracts";
 import { type Database, translate } from "@banyan/db";
-import { and, eq, isNull } from "drizzle-orm";
+import { presentExecution } from "./present-execution.ts";
 import { builds } from "./schema.ts";
 
 export interface Progress {
@@ -11,10 +11,5 @@ export interface Progress {
 
 /** The live picture of an execution; of one that is not the present one nothing is written. */
 export async function recordProgress(db: Database, build: { id: string; attempts: number }, progress: Progress): Promise<void> {
-  await translate(async () =>
-    db.orm
-      .update(builds)
-      .set(progress)
-      .where(and(eq(builds.id, build.id), eq(builds.attempts, build.attempts), isNull(builds.endedAt))),
-  );
+  await translate(async () => db.orm.update(builds).set(progress).where(presentExecution(build)));
 }

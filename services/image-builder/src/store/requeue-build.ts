@@ -1,6 +1,6 @@
 import type { Database } from "@banyan/db";
-import { and, eq, isNull, ne } from "drizzle-orm";
 import { appendEvents } from "./append-events.ts";
+import { presentExecution } from "./present-execution.ts";
 import { builds } from "./schema.ts";
 
 /** An execution came to no end: the build waits again. False: it is not the present one any more. */
@@ -9,7 +9,7 @@ export function requeueBuild(db: Database, build: { id: string; attempts: number
     const rows = await tx
       .update(builds)
       .set({ state: "queued", holder: null, leaseUntil: null })
-      .where(and(eq(builds.id, build.id), eq(builds.attempts, build.attempts), isNull(builds.endedAt), ne(builds.state, "queued")))
+      .where(presentExecution(build))
       .returning({ id: builds.id });
     if (rows.length === 0) return false;
     return appendEvents(tx, build, [{ at: now, event: { kind: "state", state: "queued" } }]);

@@ -126,6 +126,8 @@ export const registries = pgTable(
   (table) => [primaryKey({ columns: [table.orgId, table.host] })],
 );
 
+export type RegistryRow = typeof registries.$inferSelect;
+
 /** What was put into the blob store, so that it can be found again when nothing refers to it. */
 export const layers = pgTable("layers", {
   digest: text("digest").primaryKey(),

@@ -5,11 +5,13 @@ import { type BuildRow, type ImageRow, imageNames, images } from "./schema.ts";
 /** An image with the names that lead to it. */
 export type NamedImage = ImageRow & { names: string[] };
 
-/** What a query for named images selects. */
-export const namedImage = {
+/** What a query for named images selects. A public image shows each organisation that one's own names for it, and those that all see. */
+export const namedImage = (orgId: string | null) => ({
   image: images,
-  names: sql<string[]>`coalesce((select jsonb_agg(n.name order by n.name) from ${imageNames} n where n.image_id = ${images}.id), '[]')`,
-};
+  names: sql<string[]>`coalesce((
+    select jsonb_agg(n.name order by n.name) from ${imageNames} n
+    where n.image_id = ${images}.id and (n.org_id is null or n.org_id = ${orgId})), '[]')`,
+});
 export const toNamedImage = ({ image, names }: { image: ImageRow; names: string[] }): NamedImage => ({ ...image, names });
 
 export function imageView(image: NamedImage): Image {

@@ -1,0 +1,16 @@
+export { cancelBuild } from "./cancel-build.ts";
+export { deleteImage } from "./delete-image.ts";
+export { deleteRegistry } from "./delete-registry.ts";
+export { getBuild } from "./get-build.ts";
+export { getImage } from "./get-image.ts";
+export { listBuilds } from "./list-builds.ts";
+export { listImages } from "./list-images.ts";
+export { listRegistries } from "./list-registries.ts";
+export { nameImage } from "./name-image.ts";
+export { planBuild } from "./plan-build.ts";
+export { readBuildEvents } from "./read-build-events.ts";
+export { registerImage } from "./register-image.ts";
+export { requestBuild } from "./request-build.ts";
+export { resolveImage } from "./resolve-image.ts";
+export { saveRegistry } from "./save-registry.ts";
+export { unnameImage } from "./unname-image.ts";
