@@ -117,7 +117,7 @@ it("shows usage beside the quota, the nodes and the images", async () => {
   expect(nodes.body.nodes).toEqual([expect.objectContaining({ id: cluster.node.nodeId, reachable: true, state: "ready" })]);
   expect(JSON.stringify(nodes.body)).not.toContain("http://");
   const images = await call("GET", "/v1/images");
-  expect(images.body.images).toEqual([expect.objectContaining({ name: "default", state: "ready", size_bytes: 1_024 })]);
+  expect(images.body.images).toEqual([expect.objectContaining({ names: ["default:latest"], state: "ready", size_bytes: 1_024 })]);
 });
 
 it("says when there is no slot, and when to try again", async () => {
