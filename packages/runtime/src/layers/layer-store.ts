@@ -1,14 +1,13 @@
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform, type TransformCallback } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
 import { fault, isFault, type LayerRef, layerBlob } from "@banyan/contracts";
 import { type Clock, newId, systemClock } from "@banyan/kernel";
 import { Gate } from "./gate.ts";
+import { untar } from "./untar.ts";
 import { translateWhiteouts } from "./whiteouts.ts";
 
 /** Where layers come from: the part of the bus's BlobStore that is needed here. */
@@ -167,29 +166,8 @@ export class LayerStore {
 
 /** Unpacks a compressed tar; answers the digest of what was in it. */
 async function unpack(blob: Readable, directory: string): Promise<string> {
-  // GNU tar refuses names that lead out of the directory, and delays symlinks that could.
-  const tar = spawn(
-    "tar",
-    ["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*", "--directory", directory],
-    {
-      stdio: ["pipe", "ignore", "pipe"],
-    },
-  );
-  let said = "";
-  tar.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    if (said.length < 4_096) said += chunk;
-  });
-  const ended = new Promise<number | null>((resolve, reject) => tar.on("error", reject).on("close", resolve));
   const digest = new Digesting();
-  try {
-    const [exitCode] = await Promise.all([ended, pipeline(blob, createZstdDecompress(), digest, tar.stdin)]);
-    if (exitCode !== 0)
-      throw fault("layer.unavailable", { exitCode, stderr: said.trim() }, { message: "the layer's tar cannot be unpacked" });
-  } catch (error) {
-    tar.kill("SIGKILL");
-    await ended.catch(() => null);
-    throw error;
-  }
+  await untar([blob, createZstdDecompress(), digest], directory);
   return digest.result();
 }
 

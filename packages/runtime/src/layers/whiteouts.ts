@@ -1,11 +1,9 @@
-import { spawn } from "node:child_process";
 import { type BigIntStats, lstatSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { fault } from "@banyan/contracts";
 import { pack } from "tar-stream";
 import { runCommand } from "../host/command.ts";
+import { untar } from "./untar.ts";
 
 export const WHITEOUT_PREFIX = ".wh.";
 const NS_PER_S = 1_000_000_000n;
@@ -70,14 +68,5 @@ async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts, stats: 
     });
   }
   marks.finalize();
-  const tar = spawn(
-    "tar",
-    ["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*", "--directory", layer],
-    {
-      stdio: ["pipe", "ignore", "ignore"],
-    },
-  );
-  const ended = new Promise<number | null>((resolve, reject) => tar.on("error", reject).on("close", resolve));
-  const [exitCode] = await Promise.all([ended, pipeline(marks, tar.stdin)]);
-  if (exitCode !== 0) throw fault("layer.unavailable", { exitCode }, { message: "the layer's whiteouts cannot be made" });
+  await untar([marks], layer);
 }
