@@ -17,8 +17,16 @@ export interface Config extends BaseConfig {
   secretKey: string | null;
   secretKeyPath: string;
   builds: BuildConfig;
+  housekeeping: HousekeepingConfig;
   /** `http_proxy` and its like: steps go the way this host goes. */
   proxies: Record<string, string>;
+}
+
+/** When what nothing refers to is looked for. */
+export interface HousekeepingConfig {
+  everyMs: number;
+  /** What was put into the store more lately may belong to a build or a snapshot that is not written down yet. */
+  layerAgeMs: number;
 }
 
 /** How much is built at once, and what one build may take. */
@@ -40,6 +48,8 @@ const Environment = z.object({
   BANYAN_IMAGE_CACHE_DIR: z.string().optional(),
   BANYAN_IMAGE_REGISTRY: z.enum(["auto", "off"]).default("auto"),
   BANYAN_SECRET_KEY: z.string().min(32).optional(),
+  BANYAN_SWEEP_EVERY_S: z.coerce.number().int().min(1).default(600),
+  BANYAN_STORED_LAYER_AGE_S: z.coerce.number().int().min(60).default(3_600),
   BANYAN_BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(64).default(2),
   BANYAN_BUILDS_PER_ORG: z.coerce.number().int().min(1).max(64).default(2),
   BANYAN_BUILDS_WAITING_MAX: z.coerce.number().int().min(1).max(10_000).default(100),
@@ -66,6 +76,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
         return value === undefined || value === "" ? [] : [[name, value]];
       }),
     ),
+    housekeeping: { everyMs: read.BANYAN_SWEEP_EVERY_S * 1000, layerAgeMs: read.BANYAN_STORED_LAYER_AGE_S * 1000 },
     builds: {
       atOnce: read.BANYAN_BUILDS_AT_ONCE,
       perOrgAtOnce: read.BANYAN_BUILDS_PER_ORG,

@@ -36,7 +36,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
   const recipes = [defaultRecipe];
   const served = Object.values(handlers).map((serve) => serve(ctx));
   const building = buildImages(ctx, { recipes, cache: new LayerCache(config.cacheDir), docker, registry: config.registry === "auto" });
-  const loops = startLoops(ctx, recipes);
+  const loops = startLoops(ctx, recipes, config.housekeeping);
   return {
     checks: backing.checks,
     async stop() {

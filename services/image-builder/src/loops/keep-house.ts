@@ -1,4 +1,5 @@
 import { ListLayerUsers, layerBlob } from "@banyan/contracts";
+import type { HousekeepingConfig } from "../config.ts";
 import type { Context } from "../context.ts";
 import { findUnusedLayers } from "../store/find-unused-layers.ts";
 import { purgeEvents } from "../store/purge-events.ts";
@@ -7,16 +8,14 @@ import { removeLayer } from "../store/remove-layer.ts";
 const DAY_MS = 24 * 3600 * 1000;
 const EVENTS_KEPT_MS = 30 * DAY_MS;
 const BUILDS_PER_ROUND = 100;
-/** What was put more lately may belong to a build or a snapshot that is not written down yet. */
-const LAYER_AGE_MS = 3_600_000;
 const LAYERS_PER_ROUND = 500;
 const STEP_IMAGES = { ageMsMax: 7 * DAY_MS, countMax: 200 };
 
 /** Removes what nothing refers to any more: layers in the store, steps in the engine, the events of old builds. */
-export async function keepHouse(ctx: Context): Promise<boolean> {
+export async function keepHouse(ctx: Context, { layerAgeMs }: HousekeepingConfig): Promise<boolean> {
   const now = ctx.clock.now();
   const purged = await purgeEvents(ctx.db, { endedBefore: new Date(now - EVENTS_KEPT_MS), limit: BUILDS_PER_ROUND });
-  const swept = await sweepLayers(ctx, now - LAYER_AGE_MS);
+  const swept = await sweepLayers(ctx, now - layerAgeMs);
   await ctx.engine
     .pruneImages({ ...STEP_IMAGES, now })
     .catch((err) => ctx.logger.warn({ err }, "the Docker Engine was not asked to make room"));
@@ -24,7 +23,7 @@ export async function keepHouse(ctx: Context): Promise<boolean> {
 }
 
 /** Answers how many were removed. */
-export async function sweepLayers({ db, bus, logger }: Context, putBefore: number): Promise<number> {
+async function sweepLayers({ db, bus, logger }: Context, putBefore: number): Promise<number> {
   const digests = await findUnusedLayers(db, { putBefore: new Date(putBefore), limit: LAYERS_PER_ROUND });
   if (digests.length === 0) return 0;
   const { usedDigests } = await bus.call(ListLayerUsers, { imageId: null, digests });
