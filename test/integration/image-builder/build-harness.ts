@@ -34,6 +34,7 @@ export interface Built {
 type Options = Partial<Pick<BuildOrder, "secrets" | "limits" | "signal">> & {
   base?: ResolvedBase;
   from?: ResolvedBase[];
+  engine?: BuildEngine;
   onSaid?(said: Said): void;
 };
 
@@ -54,7 +55,7 @@ export class BuildHarness {
     this.bus = parts.bus;
     this.base = parts.base;
     this.directory = parts.directory;
-    this.engine = this.openEngine(join(parts.directory, "builder"));
+    this.engine = this.openEngine("builder");
   }
 
   static async open(): Promise<BuildHarness> {
@@ -76,12 +77,12 @@ export class BuildHarness {
     return new BuildHarness({ nats, bus, base, directory });
   }
 
-  openEngine(directory: string): BuildEngine {
-    mkdirSync(directory, { recursive: true });
+  /** A builder of another name. */
+  openEngine(name: string, dockerHost = process.env.DOCKER_HOST ?? ""): BuildEngine {
     return new BuildEngine({
-      dockerHost: process.env.DOCKER_HOST ?? "",
+      dockerHost,
       blobs: this.bus.blobs,
-      directory,
+      directory: join(this.directory, name),
       access: readHostAccess({}),
       logger: silentLogger,
       clock: systemClock,
@@ -93,7 +94,7 @@ export class BuildHarness {
     const plan = this.plan(spec, options);
     for (const key of [...plan.steps.map((step) => step.key), plan.dockerfile?.key ?? "", `${plan.dockerfile?.key} begun`])
       this.#made.add(stepName(key));
-    const result = await this.engine.executeBuild({
+    const result = await (options.engine ?? this.engine).executeBuild({
       ...plan,
       orgId: this.orgId,
       secrets: {},
@@ -120,8 +121,12 @@ export class BuildHarness {
     const tar = pack();
     for (const [header, content] of entries) tar.entry(header, content ?? "");
     tar.finalize();
+    return this.uploadBytes(tar);
+  }
+
+  async uploadBytes(content: AsyncIterable<unknown>): Promise<string> {
     const chunks: Buffer[] = [];
-    for await (const chunk of tar) chunks.push(chunk as Buffer);
+    for await (const chunk of content) chunks.push(chunk as Buffer);
     const bytes = Buffer.concat(chunks);
     const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
     await this.bus.blobs.put(contextBlob(this.orgId, digest), Readable.from([bytes]));
@@ -150,6 +155,14 @@ export class BuildHarness {
         .remove()
         .catch(() => {});
     this.#made.clear();
+  }
+
+  /** The base's, once something was built on it. */
+  async anyImage(): Promise<string> {
+    if (this.base.source.kind !== "layers") throw new Error("the base is a stack of layers");
+    const name = stackName(this.base.source.layers);
+    await this.docker.getImage(name).inspect();
+    return name;
   }
 
   /** Counts the containers that are made from now on. */

@@ -96,9 +96,11 @@ function withoutDevices(sent: Readable): Readable {
   return readableOf(kept);
 }
 
+export const flatTag = (image: string): string => `flat-${image.replaceAll(/[^A-Za-z0-9]/g, "-").slice(-100)}`;
+
 /** More layers than the engine can stack become one. */
 export function flattenImage(engine: Engine, image: string): Promise<string> {
-  const tag = `flat-${image.replaceAll(/[^A-Za-z0-9]/g, "-").slice(-100)}`;
+  const tag = flatTag(image);
   const options = { Image: image, Entrypoint: [], Cmd: ["/"], HostConfig: { NetworkMode: "none" } };
   return withContainer(engine, options, (container) =>
     asking("flatten an image", async () => {

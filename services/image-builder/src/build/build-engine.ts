@@ -67,7 +67,7 @@ export class BuildEngine {
   }
 
   async executeBuild(order: BuildOrder): Promise<BuildResult> {
-    const engine = await this.#open();
+    const engine = await this.facts();
     const names = namesOf(order);
     for (const name of names) this.#inUse.set(name, (this.#inUse.get(name) ?? 0) + 1);
     try {
@@ -79,12 +79,12 @@ export class BuildEngine {
 
   /** `name@sha256:…` of what the registry has under this reference now. */
   async resolveRegistry(reference: string, auth: RegistryAuth | null): Promise<string> {
-    return resolveReference(await this.#open(), reference, auth);
+    return resolveReference(await this.facts(), reference, auth);
   }
 
   /** Which of these steps need not be carried out again. */
   async cachedKeys(keys: readonly string[]): Promise<Set<string>> {
-    return keptKeys(await this.#open(), keys);
+    return keptKeys(await this.facts(), keys);
   }
 
   /** Looks through an uploaded context or refuses it; a build does so itself, before its first step. */
@@ -93,17 +93,17 @@ export class BuildEngine {
   }
 
   async pruneImages(options: PruneOptions): Promise<number> {
-    return pruneImages(await this.#open(), options);
+    return pruneImages(await this.facts(), options);
   }
 
   /** What a builder that was killed has left: containers, and layers half written. For the start, before the first build. */
   async removeLeftovers(): Promise<number> {
     for (const draft of readdirSync(this.#draftsDirectory)) await rm(join(this.#draftsDirectory, draft), { recursive: true, force: true });
-    return removeContainersLeft(await this.#open());
+    return removeContainersLeft(await this.facts());
   }
 
-  /** Asked of the engine once it answers. */
-  #open(): Promise<Engine> {
+  /** What the engine says of itself, asked once it answers, with all that the parts of a build share. */
+  facts(): Promise<Engine> {
     this.#engine ??= this.#connect().catch((error) => {
       this.#engine = null;
       throw error;
