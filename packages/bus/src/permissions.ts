@@ -23,9 +23,9 @@ const JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
 const RESPONSES = '{ max: 1, expires: "15m" }';
 const USER_NAME = /^[A-Za-z0-9_-]+$/;
 
-/** The owner of one noun: it works off its own jobs with the nodes, and says what became of them. */
-function ownerOfNoun(owner: Owner, noun: string): Grants {
-  const publish = [SUBJECTS.rpcOfAllNodes, SUBJECTS.jobsOf(owner), SUBJECTS.eventsOf(noun), ...JETSTREAM];
+/** The owner of one noun: it works off its own jobs with the nodes, asks whom it names, and says what became of them. */
+function ownerOfNoun(owner: Owner, noun: string, asks: readonly Owner[] = []): Grants {
+  const publish = [SUBJECTS.rpcOfAllNodes, ...asks.map(SUBJECTS.rpcOf), SUBJECTS.jobsOf(owner), SUBJECTS.eventsOf(noun), ...JETSTREAM];
   return { publish, subscribe: [SUBJECTS.rpcOf(owner)] };
 }
 
@@ -52,7 +52,8 @@ const GRANTS: Record<Owner, Grants> = {
     ],
     subscribe: [SUBJECTS.rpcOf("scheduler")],
   },
-  "image-builder": ownerOfNoun("image-builder", "image"),
+  // Before it removes a layer or an image it asks who uses it.
+  "image-builder": ownerOfNoun("image-builder", "image", ["scheduler"]),
   "volume-manager": ownerOfNoun("volume-manager", "volume"),
 };
 

@@ -1,4 +1,13 @@
-import { type BuildEvent, ImageSpec, type ImageSpecInput, ListBuilds, layerBlob, PlanBuild, ReadBuildEvents, ResolveImage } from "@banyan/contracts";
+import {
+  type BuildEvent,
+  ImageSpec,
+  type ImageSpecInput,
+  ListBuilds,
+  layerBlob,
+  PlanBuild,
+  ReadBuildEvents,
+  ResolveImage,
+} from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { BuilderHarness } from "./builder-harness.ts";
@@ -176,7 +185,7 @@ it("lets a reader wait for what happens next, and tells it when nothing more wil
 });
 
 it("refuses before any work what cannot be built", async () => {
-const nowhere = `sha256:${"0".repeat(64)}`;
+  const nowhere = `sha256:${"0".repeat(64)}`;
   const refusals: [ImageSpecInput, string][] = [
     [{ base: "no-such-image" }, "image.not_found"],
     [{ base: { rootfs: nowhere } }, "context.not_found"],
@@ -186,7 +195,6 @@ const nowhere = `sha256:${"0".repeat(64)}`;
     [{ dockerfile: "FROM no-such-image\n" }, "image.not_found"],
   ];
   for (const [spec, code] of refusals) await expect(harness.request(spec)).rejects.toMatchObject({ code });
-});
 });
 
 it("shows one organisation nothing of another's", async () => {

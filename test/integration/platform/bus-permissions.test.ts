@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { type Bus, type BusRole, connectBus, permissionsConfig } from "@banyan/bus";
-import { ListNodes, NodeDelete, SandboxDied } from "@banyan/contracts";
+import { ListLayerUsers, ListNodes, NodeDelete, SandboxDied } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { startNats, type TestNats } from "@banyan/testkit";
 import { connect } from "@nats-io/transport-node";
@@ -46,6 +46,13 @@ it("lets the gateway call the scheduler, and the scheduler a node", async () => 
   const gateway = await as("gateway");
   expect(await gateway.call(ListNodes, {})).toEqual({ nodes: [] });
   expect(await scheduler.call(NodeDelete.on("a"), order())).toEqual({});
+});
+
+it("lets the image-builder ask the scheduler who uses a layer", async () => {
+  scheduler.serve(ListLayerUsers, async () => ({ sandboxIds: [], count: 0, usedDigests: [] }));
+  await scheduler.flush();
+  const builder = await as("builder");
+  expect(await builder.call(ListLayerUsers, { imageId: null, digests: [] })).toMatchObject({ count: 0 });
 });
 
 it("does not let a node call the scheduler or another node", async () => {
