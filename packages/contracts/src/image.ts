@@ -5,6 +5,7 @@ import { LIMITS } from "./limits.ts";
 import { Env, OrgId, SandboxId, SandboxPath, UserSpec } from "./sandbox.ts";
 import { rpc } from "./verbs.ts";
 
+/** `sizeBytes`: of the uncompressed tar, as the digest is. */
 export const LayerRef = z.object({ digest: Digest, sizeBytes: z.int() });
 export type LayerRef = z.infer<typeof LayerRef>;
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { type Readable, Transform, type TransformCallback } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
@@ -19,9 +19,11 @@ export interface SpooledLayer {
 /** Writes a layer's tar to a file, which tells its digest: a blob can be put only under its name. What fails leaves no file. */
 export async function spoolLayer(tar: Readable, file: string, signal?: AbortSignal): Promise<SpooledLayer> {
   const hash = createHash("sha256");
+  let sizeBytes = 0;
   const digesting = new Transform({
     transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback) {
       hash.update(chunk);
+      sizeBytes += chunk.length;
       done(null, chunk);
     },
   });
@@ -29,7 +31,7 @@ export async function spoolLayer(tar: Readable, file: string, signal?: AbortSign
   try {
     const zstd = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
     await pipeline(tar, digesting, zstd, createWriteStream(file, { mode: 0o600 }), signal === undefined ? {} : { signal });
-    const layer = { digest: `sha256:${hash.digest("hex")}`, sizeBytes: (await stat(file)).size };
+    const layer = { digest: `sha256:${hash.digest("hex")}`, sizeBytes };
     return { layer, open: () => createReadStream(file), remove };
   } catch (error) {
     await remove();
