@@ -1,5 +1,5 @@
 import type { Bus } from "@banyan/bus";
-import { contextBlob, fault, type ImageSpec } from "@banyan/contracts";
+import { contextBlob, fault, ImageId, type ImageSpec } from "@banyan/contracts";
 import type { Database } from "@banyan/db";
 import { type Clock, unseal } from "@banyan/kernel";
 import type { BuildEngine } from "../build/build-engine.ts";
@@ -40,6 +40,7 @@ export class Bases {
   async resolve(orgId: string, base: ImageSpec["base"]): Promise<ResolvedBase> {
     if (typeof base !== "string") return this.#rootfs(orgId, base.rootfs);
     const image = await findImage(this.#options.db, orgId, base);
+    if (image === null && ImageId.safeParse(base).success) throw fault("image.not_found", { image: base });
     if (image === null) return this.#registry(orgId, base);
     if (image.state === "building") throw fault("image.not_ready", { image: base, retryAfterMs: NOT_READY_RETRY_MS });
     if (image.state === "failed") throw fault("image.build_failed", { image: base, reason: image.error });
