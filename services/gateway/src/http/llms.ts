@@ -37,7 +37,19 @@ With \`Accept: text/event-stream\` the same answers as events: stdout, stderr, e
 - POST   /v1/sandboxes/{id}/stop                  ends its processes, keeps its disk; POST …/start runs it again
 - DELETE /v1/sandboxes/{id}                       ends it and removes its disk
 - GET    /v1/usage                                what you hold, and your quota
-- GET    /v1/images                               what \`image\` may be
+- POST   /v1/sandboxes/{id}/snapshots             {"name": "mine"}: an image of it as it is now; others start from it
+
+## An environment of your own
+
+State it in the create; it is built where need be, once, and found the next time (add \`Accept: text/event-stream\` to see it happen):
+
+    curl -X POST ${publicUrl}/v1/sandboxes -H "Authorization: Bearer $BANYAN_API_KEY" \\
+      -d '{"image": {"apt": ["jq"], "pip": ["numpy"], "npm": ["typescript@5"], "files": [{"path": "/a.txt", "content": "x"}], "commands": ["jq --version"]}}'
+
+- POST   /v1/images                               {"spec": {…}, "name": "team/app:1"}: builds it; \`Prefer: wait=300\` waits, \`?dry_run=true\` only plans
+- GET    /v1/images                               what \`image\` and \`base\` may be; /v1/images/{id or name} shows one whole
+- GET    /v1/builds/{id}/events                   a build's log, live or afterwards; POST /v1/builds/{id}/cancel
+- PUT    /v1/contexts/{sha256 of a tar}           files for \`{"copy": {"context": "sha256:…", "to": "/app"}}\` steps
 
 ## Failures
 
