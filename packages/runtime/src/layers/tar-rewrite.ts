@@ -43,6 +43,8 @@ export async function* rewriteTar(tar: Readable, judge: (member: Member) => Verd
     if (verdict.kind === "keep" && verdict.followedBy !== undefined) output.push(...encodeEmptyFile(verdict.followedBy));
     if (output.isFull) yield output.take();
   }
+  // What fills the last record is read too: whoever writes it ends only when it is gone.
+  await input.drain();
   output.push(Buffer.alloc(2 * BLOCK_BYTES));
   yield output.take();
 }
@@ -192,6 +194,12 @@ class Input {
     const block = Buffer.from(this.#rest.subarray(0, BLOCK_BYTES));
     this.#rest = this.#rest.subarray(BLOCK_BYTES);
     return block;
+  }
+
+  /** To the stream's end, which holds nothing more that counts. */
+  async drain(): Promise<void> {
+    this.#rest = Buffer.alloc(0);
+    for (let next = await this.#chunks.next(); !next.done; next = await this.#chunks.next());
   }
 
   /** The content of an entry with what fills its last block. */
