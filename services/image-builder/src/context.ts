@@ -27,7 +27,10 @@ export interface Context {
   stopping: AbortSignal;
 }
 
+/** More than all who may read along with builds at one time. */
+const CONCURRENCY_MAX = 2_048;
+
 /** One contract verb and what is done for it. */
 export function handle<R extends Rpc>(verb: R, run: (ctx: Context, input: InputOf<R>, request: Request) => Promise<OutputOf<R>>) {
-  return (ctx: Context): Served => ctx.bus.serve(verb, (input, request) => run(ctx, input, request));
+  return (ctx: Context): Served => ctx.bus.serve(verb, (input, request) => run(ctx, input, request), { concurrencyMax: CONCURRENCY_MAX });
 }

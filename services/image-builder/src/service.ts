@@ -15,6 +15,7 @@ import { startLoops } from "./loops/index.ts";
 import { Bases } from "./memory/bases.ts";
 import { Bell } from "./memory/bell.ts";
 import { Uses } from "./memory/uses.ts";
+import { notedBlobs } from "./noted-blobs.ts";
 import { keptSecretKey } from "./secret-key.ts";
 import { migrations } from "./store/migrations.ts";
 
@@ -22,7 +23,9 @@ export const imageBuilderService = defineService<Config>({
   name: "image-builder",
   start(config, host) {
     const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
-    return onBacking({ name: "image-builder", natsUrl: config.natsUrl, database }, host, (backing) => run(config, host, backing));
+    return onBacking({ name: "image-builder", natsUrl: config.natsUrl, blobs: config.blobs ?? null, database }, host, (backing) =>
+      run(config, host, backing),
+    );
   },
 });
 
@@ -54,7 +57,7 @@ function contextOf(config: Config, { logger, clock }: Host, { bus, db }: Backing
   const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
   const engine = new BuildEngine({
     dockerHost: config.dockerHost,
-    blobs: bus.blobs,
+    blobs: notedBlobs(bus.blobs, db, clock),
     directory: join(config.cacheDir, "builds"),
     access: readHostAccess(config.proxies),
     logger,

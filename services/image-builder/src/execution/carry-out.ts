@@ -5,6 +5,7 @@ import { z } from "zod";
 import { registryOf } from "../build/registry.ts";
 import type { Context } from "../context.ts";
 import { sortOf } from "../domain/estimate.ts";
+import { failureOf } from "../domain/failure.ts";
 import { maskOf } from "../domain/mask.ts";
 import type { Plan } from "../domain/normalise.ts";
 import type { BuildOrder, BuildResult } from "../domain/plan.ts";
@@ -25,6 +26,7 @@ const LOOKUPS_AT_ONCE = 8;
 export async function carryOut(ctx: Context, build: BuildRow): Promise<void> {
   const startedAt = ctx.clock.monotonicMs();
   const secrets = openSecrets(ctx, build);
+  if (secrets === null) return endUnopened(ctx, build);
   const mask = maskOf(secrets);
   const plan = planPinned(build.orgId, build.spec, build.base ?? { base: null, from: [] });
   const recorder = new Recorder({ ...ctx, build, mask, onWritten: () => ctx.bell.ring(build.id) });
@@ -49,6 +51,14 @@ export async function carryOut(ctx: Context, build: BuildRow): Promise<void> {
   }
 }
 
+/** Its steps would run without what they need. */
+async function endUnopened({ db, clock, logger, bell }: Context, build: BuildRow): Promise<void> {
+  logger.error({ build: build.id }, "the secrets of a build were sealed with another key than this builder's");
+  const failure = failureOf("internal", { message: "The secrets of this build can no longer be opened: request it again." });
+  await finishBuild(db, build, { kind: "fail", failure }, { now: clock.now() });
+  bell.ring(build.id);
+}
+
 interface Ordering extends Pick<BuildOrder, "secrets" | "signal" | "say"> {
   plan: Plan;
 }
@@ -66,13 +76,11 @@ async function orderOf(ctx: Context, build: BuildRow, { plan, ...rest }: Orderin
   return { orgId: build.orgId, base, steps, dockerfile, config, registries, limits: { memoryMb, cpu, timeoutS }, ...rest };
 }
 
-function openSecrets(ctx: Context, build: BuildRow): Record<string, string> {
-  if (build.secretsSealed === null) return {};
-  const opened = unseal(build.secretsSealed, ctx.secretKey, secretsContext(build.id));
-  // With another key than it was sealed with, its steps would run without what they need.
-  if (opened === null)
-    throw fault("internal", { build: build.id }, { message: "The secrets of a build cannot be opened with this builder's key." });
-  return z.record(z.string(), z.string()).parse(JSON.parse(opened));
+/** Null: they were sealed with another key. */
+function openSecrets({ secretKey }: Context, { id, secretsSealed }: BuildRow): Record<string, string> | null {
+  if (secretsSealed === null) return {};
+  const opened = unseal(secretsSealed, secretKey, secretsContext(id));
+  return opened === null ? null : z.record(z.string(), z.string()).parse(JSON.parse(opened));
 }
 
 /** Titles come from the spec, which may hold what is a secret elsewhere. */
@@ -89,12 +97,18 @@ async function assertStored({ bus, db, clock }: Context, layers: readonly LayerR
   });
 }
 
-async function noteTimes({ db, clock }: Context, plan: Plan, recorder: Recorder): Promise<void> {
+/** A Dockerfile counts as one step: its own steps have no keys of ours. */
+async function noteTimes({ db, clock }: Context, { steps, dockerfile }: Plan, recorder: Recorder): Promise<void> {
   const measuredAt = new Date(clock.now());
-  const keys = new Map(plan.steps.filter(({ kind }) => kind !== "config").map(({ index, key }) => [index, key]));
-  const times = recorder.steps.flatMap(({ index, title, state, durationMs }) => {
+  const done = recorder.steps.filter(({ state }) => state === "done");
+  if (dockerfile !== null) {
+    const durationMs = done.reduce((sum, step) => sum + (step.durationMs ?? 0), 0);
+    return recordStepTimes(db, [{ key: dockerfile.key, sort: "Dockerfile", durationMs, measuredAt }]);
+  }
+  const keys = new Map(steps.filter(({ kind }) => kind !== "config").map(({ index, key }) => [index, key]));
+  const times = done.flatMap(({ index, title, durationMs }) => {
     const key = keys.get(index);
-    return key === undefined || state !== "done" || durationMs === null ? [] : [{ key, sort: sortOf(title), durationMs, measuredAt }];
+    return key === undefined || durationMs === null ? [] : [{ key, sort: sortOf(title), durationMs, measuredAt }];
   });
   await recordStepTimes(db, times);
 }

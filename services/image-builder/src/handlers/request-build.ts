@@ -1,4 +1,4 @@
-import { BuildImage, fault, type ImageSpec, type InputOf, RequestBuild } from "@banyan/contracts";
+import { BuildImage, fault, type ImageSpec, type InputOf, type OutputOf, RequestBuild } from "@banyan/contracts";
 import { newId, seal } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
 import { EMPTY_CONFIG } from "../domain/empty-config.ts";
@@ -7,10 +7,11 @@ import type { Plan } from "../domain/normalise.ts";
 import { mergeConfig } from "../domain/normalise.ts";
 import { secretsContext } from "../domain/seal-context.ts";
 import { assertContexts, planSpec } from "../plan-spec.ts";
+import { findLastBuild } from "../store/find-build.ts";
 import { findImageById, findImageByKey } from "../store/find-image.ts";
 import { type Request, requestBuild as writeRequest } from "../store/request-build.ts";
 import type { BuildRow, ImageRow, PinnedBases } from "../store/schema.ts";
-import { buildView, imageView } from "../store/views.ts";
+import { buildView, imageView, type NamedImage } from "../store/views.ts";
 
 /** A build that has not begun by then has lost its chance. */
 const QUEUED_MS_MAX = 3_600_000;
@@ -19,6 +20,10 @@ export const requestBuild = handle(RequestBuild, async (ctx, input) => {
   const { orgId, spec } = input;
   const { plan, pinned } = await planSpec(ctx, orgId, spec);
   const known = await findImageByKey(ctx.db, orgId, plan.key);
+  if (known?.state === "ready" && (input.name === null || known.names.includes(withTag(input.name)))) {
+    const made = await findLastBuild(ctx.db.orm, known.id);
+    if (made !== null) return answer(ctx, known, made);
+  }
   // What is there needs nothing of what it was made of.
   if (known?.state !== "ready") {
     assertSecrets(spec, input.secrets);
@@ -26,10 +31,13 @@ export const requestBuild = handle(RequestBuild, async (ctx, input) => {
   }
   const { decision, image, build } = await writeRequest(ctx.db, requestOf(ctx, input, plan, pinned));
   if (decision === "build") await ctx.bus.publishJob(BuildImage, { imageId: image.id, version: image.version });
-  if (decision === "ready") ctx.uses.note(image.id);
-  const named = (await findImageById(ctx.db, image.id, orgId)) ?? { ...image, names: [] };
-  return { build: buildView(build, decision === "ready"), image: imageView(named) };
+  return answer(ctx, (await findImageById(ctx.db, image.id, orgId)) ?? { ...image, names: [] }, build, decision === "ready");
 });
+
+function answer({ uses }: Context, image: NamedImage, build: BuildRow, cached = true): OutputOf<typeof RequestBuild> {
+  if (cached) uses.note(image.id);
+  return { build: buildView(build, cached), image: imageView(image) };
+}
 
 function requestOf(ctx: Context, input: InputOf<typeof RequestBuild>, plan: Plan, pinned: PinnedBases): Request {
   const now = ctx.clock.now();
