@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { Refusal } from "./report.mjs";
 
 const NODE_MAJOR_MIN = 20;
-/** Overlay mounts with many layers (`lowerdir+`) and btrfs simple quotas came with this kernel. */
-const KERNEL_MIN = [6, 7];
+/** Of the calls that attach makes the youngest is `openat2`, of those that Debian and Ubuntu still maintain this is the oldest kernel. */
+const KERNEL_MIN = [5, 10];
 const ARCHITECTURES = ["x64", "arm64"];
 const DOCKER_SOCKET = "/var/run/docker.sock";
 const DOCKER_PING_MS = 2_000;
@@ -36,7 +36,7 @@ function checkKernel() {
   if (major < majorMin || (major === majorMin && minor < minorMin)) {
     throw new Refusal(
       `The kernel ${release()} is too old: Banyan needs ${KERNEL_MIN.join(".")} or newer.`,
-      "On Debian 12 install the kernel of bookworm-backports (`linux-image-amd64`), on Ubuntu the HWE kernel, and restart.",
+      "Upgrade the system; Debian 11 and Ubuntu 22.04 have newer ones.",
     );
   }
   if (!hasFilesystem("overlay")) {

@@ -22,6 +22,8 @@ void task_reply(struct task *task);
 bool seed_upper(struct task *task);
 // Writes SEED through the mounted tree.
 void seed_tree(struct task *task, int tree);
+// LOWER, UPPER and WORK as one tree that is mounted nowhere yet.
+int mount_overlay(struct task *task);
 void write_cgroups(struct task *task);
 void serve_attach(struct task *task);
 void serve_kill(struct task *task);

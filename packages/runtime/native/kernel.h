@@ -15,6 +15,7 @@
 #define MOUNT_ATTR_NODEV 4
 #define MOVE_MOUNT_F_EMPTY_PATH 4
 #define OPEN_TREE_CLOEXEC 02000000
+#define OPEN_TREE_CLONE 1
 #endif
 
 // linux/openat2.h

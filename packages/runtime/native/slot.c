@@ -20,7 +20,7 @@
 
 #include "kernel.h"
 
-enum { STARTTIME_COLUMN = 22, STAT_BYTES = 1024, MOUNT_STRING_MAX = 255, KILL_TIMEOUT_MS = 30000 };
+enum { STARTTIME_COLUMN = 22, STAT_BYTES = 1024, KILL_TIMEOUT_MS = 30000 };
 enum { LEAVE_TIMEOUT_MS = 10000, UNMOUNT_STACK_BYTES = 16 * 1024 };
 
 // Column 22 of /proc/PID/stat; the second column is a name that may hold anything, so counting starts after it.
@@ -52,32 +52,6 @@ static int open_process(const struct message *request) {
   if (!error) return fd;
   close(fd);
   return error;
-}
-
-static void set_string(struct task *task, int config, const char *key, const char *value) {
-  if (strlen(value) > MOUNT_STRING_MAX) task_fail(task, key, ENAMETOOLONG);
-  if (syscall(SYS_fsconfig, config, FSCONFIG_SET_STRING, key, value, 0) < 0) task_fail(task, key, errno);
-}
-
-static int mount_overlay(struct task *task) {
-  const struct message *request = &task->request;
-  int config = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
-  if (config < 0) task_fail(task, "fsopen", errno);
-  for (uint32_t i = 0; i < request->count; i++) {
-    if (request->fields[i].tag == TAG_LOWER) set_string(task, config, "lowerdir+", request->fields[i].bytes);
-  }
-  set_string(task, config, "upperdir", message_text(request, TAG_UPPER, ""));
-  set_string(task, config, "workdir", message_text(request, TAG_WORK, ""));
-  // Whatever the kernel's defaults are: an upper must hold all that it shows, for it may become a layer over other directories.
-  set_string(task, config, "redirect_dir", "off");
-  set_string(task, config, "metacopy", "off");
-  bool is_volatile = message_number(request, TAG_FLAGS, 0) & ATTACH_FLAG_VOLATILE;
-  if (is_volatile && syscall(SYS_fsconfig, config, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) task_fail(task, "volatile", errno);
-  if (syscall(SYS_fsconfig, config, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) task_fail(task, "overlay", errno);
-  int tree = (int)syscall(SYS_fsmount, config, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
-  if (tree < 0) task_fail(task, "fsmount", errno);
-  close(config);
-  return tree;
 }
 
 bool cgroup_path_valid(const char *path) {

@@ -151,6 +151,7 @@ enum attach_flag {
   ATTACH_FLAG_VOLATILE = 1,
   ATTACH_FLAG_NET_DOWN = 2,
   ATTACH_FLAG_PLAIN = 4,
+  ATTACH_FLAG_AT_ONCE = 8,
 };
 
 enum proc_state {

@@ -1,7 +1,9 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { LIMITS } from "@banyan/contracts";
 import { AttachClient, buildNative, processStartTime } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -39,23 +41,41 @@ describe("an attach", () => {
     expect(execFileSync("docker", ["exec", slot.container.id, "cat", "/etc/hosts"], { encoding: "utf8" })).toBe("127.0.0.1 here\n");
   });
 
-  it("puts the first of its layers on top", async () => {
+  it.each([
+    ["layer by layer", false],
+    ["at once, as on an older kernel", true],
+  ])("puts the first of its layers on top, %s", async (_name, mountAtOnce) => {
     const [top, middle] = ["top", "middle"].map((name) => {
       const layer = join(node.directory, name);
       mkdirSync(join(layer, "which"), { recursive: true });
       for (const file of name === "top" ? ["a"] : ["a", "b"]) writeFileSync(join(layer, "which", file), name);
       return layer;
     });
-    const slot = await node.slot({ lower: [top ?? "", middle ?? "", testRootfs()] });
+    const slot = await node.slot({ lower: [top ?? "", middle ?? "", testRootfs()], mountAtOnce });
     expect((await run(slot.init, "cat /which/a /which/b")).stdout).toBe("topmiddle");
+    // What it mounts on its way is seen by nobody and gone with it.
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(`${node.disks}/`);
   });
 
-  it("finds a disk as it was left, in another slot", async () => {
+  it("mounts as many layers at once as an image may have", async () => {
+    const layers = Array.from({ length: LIMITS.layersPerImage }, (_, i) => {
+      const layer = join(node.directory, "many", createHash("sha256").update(String(i)).digest("hex"));
+      mkdirSync(join(layer, "which"), { recursive: true });
+      writeFileSync(join(layer, "which", String(i)), "");
+      return layer;
+    });
+    const slot = await node.slot({ lower: [...layers, testRootfs()], mountAtOnce: true });
+    expect((await run(slot.init, "ls /which | wc -l; touch /new-file && ls /new-file")).stdout).toBe(
+      `${LIMITS.layersPerImage}\n/new-file\n`,
+    );
+  });
+
+  it.each([false, true])("finds a disk as it was left, in another slot (mounted at once: %s)", async (mountAtOnce) => {
     const first = await node.emptySlot();
-    const { disk } = await node.attachTo(first);
+    const { disk } = await node.attachTo(first, { mountAtOnce });
     await run(first.init, "echo kept > /kept; rm /etc/issue; mv /etc/motd /etc/moved");
     await node.attach.kill(first);
-    const second = await node.slot(places(disk));
+    const second = await node.slot({ ...places(disk), mountAtOnce });
     expect((await run(second.init, "cat /kept; ls /etc/issue /etc/motd 2>/dev/null; test -e /etc/moved && echo moved")).stdout).toBe(
       "kept\nmoved\n",
     );

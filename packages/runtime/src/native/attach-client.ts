@@ -28,6 +28,8 @@ export interface AttachRequest {
   /** No sync of the upper at unmount, and none for an fsync inside. */
   volatile?: boolean;
   netDown?: boolean;
+  /** Mounts as on a kernel that takes no layer by itself, which is otherwise found out: up to some 200 layers. */
+  mountAtOnce?: boolean;
 }
 
 export interface AttachTiming {
@@ -87,7 +89,10 @@ export class AttachClient {
       ...cgroupFields(request.cgroups ?? []),
     ];
     if (request.hostname !== undefined) fields.push([Tag.Hostname, request.hostname]);
-    const flags = (request.volatile ? AttachFlag.Volatile : 0) | (request.netDown ? AttachFlag.NetDown : 0);
+    const flags =
+      (request.volatile ? AttachFlag.Volatile : 0) |
+      (request.netDown ? AttachFlag.NetDown : 0) |
+      (request.mountAtOnce ? AttachFlag.AtOnce : 0);
     if (flags !== 0) fields.push([Tag.Flags, flags]);
     const reply = await this.#request(AttachType.Attach, fields);
     return {

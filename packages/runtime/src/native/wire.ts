@@ -148,6 +148,7 @@ export const AttachFlag = {
   Volatile: 1,
   NetDown: 2,
   Plain: 4,
+  AtOnce: 8,
 } as const;
 
 export const ProcState = {
