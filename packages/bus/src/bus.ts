@@ -1,6 +1,6 @@
 import type { Event, InputOf, Job, OutputOf, Rpc } from "@banyan/contracts";
 import { systemClock } from "@banyan/kernel";
-import { type BlobStore, jetstreamBlobs } from "./blobs/index.ts";
+import { type BlobStore, jetstreamBlobs, s3Blobs } from "./blobs/index.ts";
 import { type CallOptions, call } from "./call.ts";
 import { type ConnectBusOptions, dial, inboxPrefixOf, parseServers } from "./connect.ts";
 import { type ConsumeJobsOptions, consumeJobs, type JobHandler } from "./consume-jobs.ts";
@@ -50,7 +50,7 @@ export async function connectBus(options: ConnectBusOptions): Promise<Bus> {
     emit: (event, id, input, publishOptions = {}) => emit(link, event, id, input, publishOptions),
     onEvents: (event, eventOptions, handler) => onEvents(link, event, eventOptions, handler),
     kv: (bucket, kvOptions = {}) => openBucket(link, bucket, kvOptions),
-    blobs: jetstreamBlobs(link),
+    blobs: options.blobs ? s3Blobs(options.blobs, link.clock) : jetstreamBlobs(link),
     get connected() {
       return link.connected;
     },

@@ -1,6 +1,7 @@
 import { fault, isFault } from "@banyan/contracts";
 import { type Clock, type Logger, messageOf, retry, systemClock } from "@banyan/kernel";
 import { type ConnectionOptions, connect, errors, type NatsConnection } from "@nats-io/transport-node";
+import type { S3Location } from "./blobs/index.ts";
 import { unavailable } from "./link.ts";
 
 const DIAL_ATTEMPTS_MAX = 40;
@@ -19,6 +20,8 @@ export interface ConnectBusOptions {
   user?: string;
   password?: string;
   clock?: Clock;
+  /** Where blobs are kept; null: in NATS itself. */
+  blobs?: S3Location | null;
 }
 
 /** NATS cannot keep one user's answers from another unless their inboxes differ: see permissions.ts. */

@@ -1,4 +1,4 @@
-import { type Bus, connectBus } from "@banyan/bus";
+import { type Bus, connectBus, type S3Location } from "@banyan/bus";
 import { fault } from "@banyan/contracts";
 import { type Database, type Migration, openDatabase } from "@banyan/db";
 import type { Checks } from "./health.ts";
@@ -8,6 +8,7 @@ export interface BackingOptions {
   /** The service's name on the bus. */
   name: string;
   natsUrl: string;
+  blobs?: S3Location | null;
   database: { url: string; schema: string; migrations: readonly Migration[] };
 }
 
@@ -24,7 +25,7 @@ export interface Backing {
 export async function onBacking<T>(options: BackingOptions, { logger, clock }: Host, run: (backing: Backing) => Promise<T>): Promise<T> {
   const db = await openDatabase({ ...options.database, clock });
   try {
-    const bus = await connectBus({ servers: options.natsUrl, name: options.name, logger, clock });
+    const bus = await connectBus({ servers: options.natsUrl, name: options.name, logger, clock, blobs: options.blobs ?? null });
     try {
       return await run(backingOf(db, bus));
     } catch (error) {

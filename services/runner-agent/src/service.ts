@@ -20,7 +20,7 @@ export const runnerAgentService = defineService<Config>({
   name: "runner-agent",
   async start(config, { logger, clock, metrics }) {
     const startedAt = clock.now();
-    const bus = await connectBus({ servers: config.natsUrl, name: "runner-agent", logger, clock });
+    const bus = await connectBus({ servers: config.natsUrl, name: "runner-agent", logger, clock, blobs: config.blobs ?? null });
     const nodeId = config.node.nodeId ?? nodeIdOf(config.node.dataDir);
     const died = sayDied(bus, nodeId, { logger, clock });
     const deps = { blobs: bus.blobs, clock, logger, metrics: nodeMetrics(metrics), onDied: died.say };

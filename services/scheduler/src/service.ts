@@ -18,7 +18,9 @@ export const schedulerService = defineService<Config>({ name: "scheduler", start
 
 function start(config: Config, host: Host): Promise<RunningService> {
   const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
-  return onBacking({ name: "scheduler", natsUrl: config.natsUrl, database }, host, (backing) => run(config, host, backing));
+  return onBacking({ name: "scheduler", natsUrl: config.natsUrl, blobs: config.blobs ?? null, database }, host, (backing) =>
+    run(config, host, backing),
+  );
 }
 
 async function run(config: Config, { logger, clock, metrics }: Host, backing: Backing): Promise<RunningService> {
