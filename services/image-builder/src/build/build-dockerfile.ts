@@ -4,7 +4,7 @@ import { pinReferences } from "../domain/dockerfile-references.ts";
 import type { BuildOrder, PlannedDockerfile } from "../domain/plan.ts";
 import { StepFailed } from "../domain/step-failed.ts";
 import { type BaseImage, prepareBase } from "./base-image.ts";
-import { BUILD_NETWORK, ensureBuildNetwork } from "./build-network.ts";
+import { BUILD_NETWORK } from "./build-network.ts";
 import { problemOf } from "./dockerfile-check.ts";
 import { DOCKERFILE_NAME, dockerfileContext } from "./dockerfile-context.ts";
 import { DockerfileOutput } from "./dockerfile-output.ts";
@@ -31,13 +31,17 @@ export async function buildDockerfile(
   const problem = problemOf(dockerfile.text, { hasContext: dockerfile.context !== null });
   if (problem !== null) throw new StepFailed({ step: null, exitCode: null, oomKilled: false, lastLines: [problem] });
   const text = await pinnedText(engine, order, dockerfile, signal);
-  if (dockerfile.network === "open") await ensureBuildNetwork(engine);
+  if (dockerfile.network === "open") await engine.network.ensure();
   const context = dockerfile.context === null ? null : await openContext(engine, order.orgId, dockerfile.context);
   const output = new DockerfileOutput(order.say, () => engine.clock.monotonicMs());
   const name = stepName(dockerfile.key);
   try {
     const stream = await engine.docker.buildImage(dockerfileContext(text, context), optionsOf(engine, order, dockerfile, name, signal));
-    await readProgress(stream, (line) => output.take(line));
+    await readProgress(stream, (line) => {
+      output.take(line);
+      // The builder says of each container when it runs.
+      if (dockerfile.network === "open") engine.network.isolate();
+    });
     output.end("done");
     return name;
   } catch (error) {

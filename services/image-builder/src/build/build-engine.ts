@@ -9,6 +9,7 @@ import type { Clock, Logger } from "@banyan/kernel";
 import { openDocker } from "@banyan/runtime";
 import { z } from "zod";
 import type { BuildOrder, BuildResult, RegistryAuth } from "../domain/plan.ts";
+import { BuildNetwork } from "./build-network.ts";
 import { removeContainersLeft } from "./containers.ts";
 import { type ContextEntryType, readContext } from "./context.ts";
 import type { Engine } from "./engine.ts";
@@ -39,6 +40,7 @@ export interface BuildEngineOptions {
 }
 
 const Info = z.object({
+  ID: z.string(),
   NCPU: z.int(),
   Architecture: z.string(),
   Driver: z.string(),
@@ -117,6 +119,7 @@ export class BuildEngine {
     const info = Info.parse(await asking("say what it is", () => docker.info()));
     return {
       docker,
+      network: new BuildNetwork({ docker, engineId: info.ID, clock, logger }),
       blobs,
       access,
       logger,

@@ -1,40 +1,113 @@
-import type { Engine } from "./engine.ts";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Clock, type Logger, messageOf } from "@banyan/kernel";
+import { hostResolvers, renderRuleset, runCommand, tryCommand } from "@banyan/runtime";
+import type Docker from "dockerode";
 import { asking, orNull, saidByEngine, statusOf } from "./engine-fault.ts";
 
-/** Where steps with an open network are: apart from other containers of the host, and from one another. */
-export const BUILD_NETWORK = "banyan-build";
+export const BUILD_NETWORK = "banyan-builds";
+const BRIDGE_PREFIX = "bybld";
 const GONE = /could not find bridge|network \S+ not found/;
+/** Somebody may flush the host's rules at any time; they are looked at again after this. */
+const TRUST_MS = 10_000;
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
-export function ensureBuildNetwork(engine: Engine): Promise<void> {
-  return engine.once(BUILD_NETWORK, () => asking("make the network of builds", () => make(engine)));
-}
+/** The engine's note of a network may outlive the bridge itself, or the other way round. */
+export const isNetworkGone = (error: unknown): boolean => GONE.test(saidByEngine(error));
 
-async function make({ docker }: Engine): Promise<void> {
-  if ((await orNull(docker.getNetwork(BUILD_NETWORK).inspect())) !== null) return;
-  try {
-    await docker.createNetwork({
-      Name: BUILD_NETWORK,
-      Driver: "bridge",
-      CheckDuplicate: true,
-      Options: { "com.docker.network.bridge.enable_icc": "false" },
+/**
+ * Where steps with an open network are: they reach the internet, and neither this host, nor its networks, nor one another. Where the engine is
+ * on this machine the rules are the ones that hold for sandboxes; where it is on another, they are the engine's own.
+ */
+export class BuildNetwork {
+  readonly #docker: Docker;
+  readonly #bridge: string;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #ensured: Promise<void> | null = null;
+  #ensuredMs = 0;
+
+  constructor(options: { docker: Docker; engineId: string; clock: Clock; logger: Logger }) {
+    this.#docker = options.docker;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#bridge = BRIDGE_PREFIX + createHash("sha256").update(options.engineId).digest("hex").slice(0, 8);
+  }
+
+  /** Makes what is missing of it; once, however many ask at once. */
+  ensure(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#ensured !== null && nowMs - this.#ensuredMs < TRUST_MS) return this.#ensured;
+    this.#ensuredMs = nowMs;
+    this.#ensured = asking("make the network of builds", () => this.#make()).catch((error) => {
+      this.#ensured = null;
+      throw error;
     });
-  } catch (error) {
-    // Another builder was first.
-    if (statusOf(error) !== 409) throw error;
+    return this.#ensured;
+  }
+
+  /** Made anew. Refused by the engine while other steps are on it, which then is a failure like any other. */
+  async remake(): Promise<void> {
+    await asking("make the network of builds anew", () => orNull(this.#docker.getNetwork(BUILD_NETWORK).remove()));
+    this.#ensured = null;
+    await this.ensure();
+  }
+
+  /** Keeps containers on the bridge from one another. What is on it already stays apart. */
+  isolate(): void {
+    const ports = join("/sys/class/net", this.#bridge, "brif");
+    if (!existsSync(ports)) return;
+    for (const port of readdirSync(ports)) {
+      const isolated = join("/sys/class/net", port, "brport/isolated");
+      // A port goes with its container, at any time.
+      if (existsSync(isolated)) tryWrite(isolated, "1");
+    }
+  }
+
+  async #make(): Promise<void> {
+    const network = this.#docker.getNetwork(BUILD_NETWORK);
+    if ((await orNull(network.inspect())) === null) await this.#create();
+    const { IPAM } = await network.inspect();
+    const subnet = IPAM?.Config?.[0]?.Subnet;
+    if (subnet !== undefined && existsSync(join("/sys/class/net", this.#bridge))) await this.#protect(subnet);
+  }
+
+  async #create(): Promise<void> {
+    try {
+      await this.#docker.createNetwork({
+        Name: BUILD_NETWORK,
+        Driver: "bridge",
+        CheckDuplicate: true,
+        Options: { "com.docker.network.bridge.name": this.#bridge, "com.docker.network.bridge.enable_icc": "false" },
+      });
+    } catch (error) {
+      // Another builder was first.
+      if (statusOf(error) !== 409) throw error;
+    }
+  }
+
+  /** The engine may have been told to leave the host's rules alone: these are complete without its own. */
+  async #protect(subnet: string): Promise<void> {
+    const table = `banyan_${this.#bridge}`;
+    const rules = renderRuleset({ table, bridge: this.#bridge, subnet, resolvers: hostResolvers(), allow: new Map() });
+    await runCommand("nft", ["-f", "-"], { stdin: rules });
+    if (readFileSync(IP_FORWARD, "utf8").trim() !== "1") writeFileSync(IP_FORWARD, "1");
+    for (const rule of [
+      ["-i", this.#bridge, "-j", "ACCEPT"],
+      ["-o", this.#bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+    ]) {
+      const isThere = (await tryCommand("iptables", ["-w", "-C", "FORWARD", ...rule])).exitCode === 0;
+      if (!isThere) await runCommand("iptables", ["-w", "-I", "FORWARD", ...rule]);
+    }
+    this.#logger.debug({ subnet, table }, "the network of builds is closed towards this host");
   }
 }
 
-/** The engine's note of a network may outlive the bridge itself, or the other way round. */
-export function isNetworkGone(error: unknown): boolean {
-  return GONE.test(saidByEngine(error));
-}
-
-/** Made anew; refused by the engine while other steps are on it, which then is a failure like any other. */
-export function remakeBuildNetwork(engine: Engine): Promise<void> {
-  return engine.once(`remake ${BUILD_NETWORK}`, () =>
-    asking("make the network of builds anew", async () => {
-      await orNull(engine.docker.getNetwork(BUILD_NETWORK).remove());
-      await make(engine);
-    }),
-  );
+function tryWrite(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    if (!/ENOENT|ENODEV|EINVAL/.test(messageOf(error))) throw error;
+  }
 }

@@ -1,6 +1,7 @@
 import type { BlobStore } from "@banyan/bus";
 import type { Clock, Logger } from "@banyan/kernel";
 import type Docker from "dockerode";
+import type { BuildNetwork } from "./build-network.ts";
 import type { ContextEntryType } from "./context.ts";
 import type { HostAccess } from "./host-access.ts";
 import type { KnownLayers } from "./known-layers.ts";
@@ -9,6 +10,7 @@ import type { KnownLayers } from "./known-layers.ts";
 export interface Engine {
   docker: Docker;
   blobs: BlobStore;
+  network: BuildNetwork;
   layers: KnownLayers;
   /** For layers on their way into the store; emptied at the start. */
   draftsDirectory: string;

@@ -19,6 +19,7 @@ export async function executeBuild(engine: Engine, order: BuildOrder): Promise<B
   try {
     signal.throwIfAborted();
     for (const digest of contextsOf(order)) await engine.contextOf(order.orgId, digest);
+    await rememberBases(engine, order);
     const built = await build(engine, order, signal);
     order.say({ kind: "exporting" });
     return await finish(engine, order, built, signal);
@@ -28,6 +29,14 @@ export async function executeBuild(engine: Engine, order: BuildOrder): Promise<B
     throw error;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** A stack was brought to the engine as it is, maybe long ago: there its layers go by their own digests. */
+async function rememberBases(engine: Engine, { base, dockerfile }: BuildOrder): Promise<void> {
+  const layers = [base, ...(dockerfile?.bases ?? [])].flatMap((each) => (each?.source.kind === "layers" ? each.source.layers : []));
+  for (const layer of layers) {
+    if ((await engine.layers.find(layer.digest)) === null) await engine.layers.remember(layer.digest, layer);
   }
 }
 

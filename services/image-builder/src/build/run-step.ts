@@ -4,7 +4,7 @@ import { fault } from "@banyan/contracts";
 import type Docker from "dockerode";
 import type { PlannedStep } from "../domain/plan.ts";
 import { StepFailed } from "../domain/step-failed.ts";
-import { BUILD_NETWORK, ensureBuildNetwork, isNetworkGone, remakeBuildNetwork } from "./build-network.ts";
+import { BUILD_NETWORK, isNetworkGone } from "./build-network.ts";
 import { withContainer } from "./containers.ts";
 import { Demultiplexer } from "./demultiplexer.ts";
 import type { Engine } from "./engine.ts";
@@ -39,7 +39,7 @@ const CANNOT_START_EXIT_CODE = 126;
 
 /** Runs a step's script in a container of the image below it. `keep` gets the container when the script has ended well. */
 export async function runStep<T>(engine: Engine, run: StepRun, keep: (container: Docker.Container) => Promise<T>): Promise<T> {
-  if (run.step.network === "open") await ensureBuildNetwork(engine);
+  if (run.step.network === "open") await engine.network.ensure();
   const attempt = () =>
     withContainer(engine, containerOf(engine, run), async (container) => {
       await runIn(engine, container, run);
@@ -49,7 +49,7 @@ export async function runStep<T>(engine: Engine, run: StepRun, keep: (container:
     return await attempt();
   } catch (error) {
     if (!isNetworkGone(error)) throw error;
-    await remakeBuildNetwork(engine);
+    await engine.network.remake();
     return attempt();
   }
 }
@@ -100,6 +100,8 @@ async function runIn(engine: Engine, container: Docker.Container, run: StepRun):
     });
     await start(container, step);
     time.signal.throwIfAborted();
+    // Before it is told what to do.
+    if (step.network === "open") engine.network.isolate();
     output.stdin.end(stepInput({ script: step.script ?? "", secrets: run.secrets, access: engine.access, network: step.network }));
     const { StatusCode: exitCode }: { StatusCode: number } = await asking("wait for a step", () => container.wait());
     await output.drain();

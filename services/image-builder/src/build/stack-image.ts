@@ -36,7 +36,6 @@ async function importOnce(engine: Engine, layers: readonly LayerRef[], name: str
     // An engine whose store wants every layer in the archive gets every layer.
     await load(engine, layers, name, 0);
   }
-  for (const layer of layers) await engine.layers.remember(layer.digest, layer);
   return name;
 }
 
