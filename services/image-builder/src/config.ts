@@ -11,6 +11,8 @@ export interface Config extends BaseConfig {
   dockerHost: string;
   /** Finished layers by recipe; several builders may share it. */
   cacheDir: string;
+  /** Of this builder alone: what it has begun in the Docker Engine is found by it, and removed at the next start. */
+  buildDir: string;
   /** `off`: no registry is asked, packages are taken from the archive at once. */
   registry: "auto" | "off";
   /** Seals passwords and secrets in the database. Null: the one that is kept in `secretKeyPath`. */
@@ -27,6 +29,8 @@ export interface HousekeepingConfig {
   everyMs: number;
   /** What was put into the store more lately may belong to a build or a snapshot that is not written down yet. */
   layerAgeMs: number;
+  /** An upload that no build has copied from for so long is forgotten. */
+  contextAgeMs: number;
 }
 
 /** How much is built at once, and what one build may take. */
@@ -46,9 +50,15 @@ const Environment = z.object({
   BANYAN_DATA_DIR: z.string().default("/var/lib/banyan"),
   BANYAN_IMAGE_BUILDER_SCHEMA: z.string().default("image_builder"),
   BANYAN_IMAGE_CACHE_DIR: z.string().optional(),
+  BANYAN_BUILD_DIR: z.string().optional(),
   BANYAN_IMAGE_REGISTRY: z.enum(["auto", "off"]).default("auto"),
   BANYAN_SECRET_KEY: z.string().min(32).optional(),
   BANYAN_SWEEP_EVERY_S: z.coerce.number().int().min(1).default(600),
+  BANYAN_CONTEXT_AGE_S: z.coerce
+    .number()
+    .int()
+    .min(60)
+    .default(7 * 24 * 3_600),
   BANYAN_STORED_LAYER_AGE_S: z.coerce.number().int().min(60).default(3_600),
   BANYAN_BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(64).default(2),
   BANYAN_BUILDS_PER_ORG: z.coerce.number().int().min(1).max(64).default(2),
@@ -67,6 +77,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     databaseSchema: read.BANYAN_IMAGE_BUILDER_SCHEMA,
     dockerHost: read.DOCKER_HOST,
     cacheDir: read.BANYAN_IMAGE_CACHE_DIR ?? join(read.BANYAN_DATA_DIR, "images"),
+    buildDir: read.BANYAN_BUILD_DIR ?? join(read.BANYAN_DATA_DIR, "builds"),
     registry: read.BANYAN_IMAGE_REGISTRY,
     secretKey: read.BANYAN_SECRET_KEY ?? null,
     secretKeyPath: join(read.BANYAN_DATA_DIR, "secret.key"),
@@ -76,7 +87,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
         return value === undefined || value === "" ? [] : [[name, value]];
       }),
     ),
-    housekeeping: { everyMs: read.BANYAN_SWEEP_EVERY_S * 1000, layerAgeMs: read.BANYAN_STORED_LAYER_AGE_S * 1000 },
+    housekeeping: {
+      everyMs: read.BANYAN_SWEEP_EVERY_S * 1000,
+      layerAgeMs: read.BANYAN_STORED_LAYER_AGE_S * 1000,
+      contextAgeMs: read.BANYAN_CONTEXT_AGE_S * 1000,
+    },
     builds: {
       atOnce: read.BANYAN_BUILDS_AT_ONCE,
       perOrgAtOnce: read.BANYAN_BUILDS_PER_ORG,

@@ -3,6 +3,7 @@ import { forEachAtMost } from "@banyan/service";
 import type { Context } from "./context.ts";
 import { referencesOf } from "./domain/dockerfile-references.ts";
 import { normalise, type Plan } from "./domain/normalise.ts";
+import { noteContext } from "./store/note-context.ts";
 import type { PinnedBases } from "./store/schema.ts";
 
 /** Beyond this a Dockerfile is not one image but a catalogue. */
@@ -38,6 +39,8 @@ export async function assertContexts(ctx: Context, orgId: string, plan: Plan): P
   const copied = plan.steps.flatMap(({ copy }) => (copy === null ? [] : [copy.context]));
   const digests = [...new Set([...copied, ...(plan.dockerfile?.context ? [plan.dockerfile.context] : [])])];
   await forEachAtMost(digests, LOOKUPS_AT_ONCE, async (digest) => {
+    // Noted before it is looked whether it is there: from here on the sweep leaves it alone.
+    await noteContext(ctx.db, orgId, digest, new Date(ctx.clock.now()));
     if (!(await ctx.bus.blobs.has(contextBlob(orgId, digest)))) throw fault("context.not_found", { digest });
     const inTime = new AbortController();
     const checking = ctx.engine.checkContext(orgId, digest).finally(() => inTime.abort());

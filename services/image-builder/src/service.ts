@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { newId } from "@banyan/kernel";
 import { openDocker } from "@banyan/runtime";
 import { type Backing, defineService, type Host, onBacking, type RunningService } from "@banyan/service";
@@ -58,7 +57,7 @@ function contextOf(config: Config, { logger, clock }: Host, { bus, db }: Backing
   const engine = new BuildEngine({
     dockerHost: config.dockerHost,
     blobs: notedBlobs(bus.blobs, db, clock),
-    directory: join(config.cacheDir, "builds"),
+    directory: config.buildDir,
     access: readHostAccess(config.proxies),
     logger,
     clock,

@@ -50,11 +50,12 @@ const configFor = (databaseUrl: string): Config => ({
   databaseSchema: "image_builder",
   dockerHost: "unix:///nonexistent/docker.sock",
   cacheDir,
+  buildDir: join(cacheDir, "builds"),
   registry: "off",
   secretKey: "k".repeat(32),
   secretKeyPath: join(cacheDir, "secret.key"),
   builds: { atOnce: 2, perOrgAtOnce: 2, unfinishedMax: 100, memoryMb: 512, cpu: 2 },
-  housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000 },
+  housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000 },
   proxies: {},
 });
 

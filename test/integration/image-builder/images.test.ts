@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { zstdCompressSync } from "node:zlib";
 import {
+  contextBlob,
   DeleteImage,
   DeleteRegistry,
   GetImage,
@@ -17,13 +20,14 @@ import {
 } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
+import { pack } from "tar-stream";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { BuilderHarness } from "./builder-harness.ts";
 
 let harness: BuilderHarness;
 beforeAll(async () => {
   harness = await BuilderHarness.open();
-  await harness.start({ housekeeping: { everyMs: 200, layerAgeMs: 1_000 } });
+  await harness.start({ housekeeping: { everyMs: 200, layerAgeMs: 1_000, contextAgeMs: 3_600_000 } });
 });
 afterAll(async () => {
   await harness?.close();
@@ -36,6 +40,17 @@ async function putLayer(): Promise<LayerRef> {
   const digest = `sha256:${(++made).toString(16).padStart(64, "0")}`;
   await harness.bus.blobs.put(layerBlob(digest), Readable.from([zstdCompressSync(Buffer.from(digest))]));
   return { digest, sizeBytes: 71 };
+}
+
+/** A tar with one file, uploaded as the gateway would. */
+async function putContext(content: string): Promise<string> {
+  const tar = pack();
+  tar.entry({ name: "file" }, content);
+  tar.finalize();
+  const bytes = await buffer(tar);
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  await harness.bus.blobs.put(contextBlob(harness.orgId, digest), Readable.from([bytes]));
+  return digest;
 }
 
 async function snapshot(changes: { orgId?: string; imageId?: string; name?: string | null; layers?: LayerRef[] } = {}): Promise<Image> {
@@ -140,6 +155,18 @@ it("sweeps the layers that nothing uses, by age, and no other", async () => {
   await remove(lonely.id);
   await eventually(async () => !(await isStored(lonely)), { timeoutMs: 20_000 });
   expect([await isStored(held), await isStored(inSandbox)]).toEqual([true, true]);
+});
+
+it("forgets an upload that no build has used for long, and no other", async () => {
+  const [old, recent] = [await putContext("old"), await putContext("recent")];
+  for (const context of [old, recent]) await harness.build({ steps: [{ copy: { context, to: "/in" } }] });
+  await harness.sql`update contexts set used_at = now() - interval '1 day' where digest = ${old}`;
+  const isStored = (digest: string) => harness.bus.blobs.has(contextBlob(harness.orgId, digest));
+  await eventually(async () => !(await isStored(old)));
+  expect(await isStored(recent)).toBe(true);
+  // What was built from it stays what it is; to build something else from it takes the upload again.
+  const other = harness.request({ steps: [{ copy: { context: old, to: "/elsewhere" } }] });
+  await expect(other).rejects.toMatchObject({ code: "context.not_found" });
 });
 
 it("notes when an image was last used", async () => {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { newId } from "@banyan/kernel";
 import type { RunningService } from "@banyan/service";
 import { eventually } from "@banyan/testkit";
@@ -84,7 +85,7 @@ it("carries a cancel to the builder that runs the build", async () => {
   const { build } = await harness.request(slow(600));
   await harness.says(build, "begun");
   // Whichever of the two answers, the one that runs it must hear of it.
-  await start({ atOnce: 1 });
+  await harness.start({ builds: { ...BUILDS, atOnce: 1 }, buildDir: join(harness.directory, "other") });
   for (let i = 0; i < 4; i++) await harness.cancel(build);
   expect((await harness.ended(build)).build.state).toBe("cancelled");
   await harness.stop(one);

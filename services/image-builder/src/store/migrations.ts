@@ -112,4 +112,16 @@ export const migrations = [
       create index layers_put on layers (put_at);
     `,
   },
+  {
+    name: "0003-contexts",
+    sql: `
+      create table contexts (
+        org_id text not null,
+        digest text not null,
+        used_at timestamptz not null,
+        primary key (org_id, digest)
+      );
+      create index contexts_used on contexts (used_at);
+    `,
+  },
 ];

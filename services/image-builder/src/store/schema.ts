@@ -134,3 +134,10 @@ export const layers = pgTable("layers", {
   sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
   putAt: time("put_at").notNull(),
 });
+
+/** Uploads that builds were asked to copy from. */
+export const contexts = pgTable(
+  "contexts",
+  { orgId: text("org_id").notNull(), digest: text("digest").notNull(), usedAt: time("used_at").notNull() },
+  (table) => [primaryKey({ columns: [table.orgId, table.digest] })],
+);
