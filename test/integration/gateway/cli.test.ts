@@ -80,6 +80,55 @@ it("manages keys and organisations, and shows the cluster", async () => {
   expect((await banyan(["image", "ls"], { env: here() })).stdout).toMatch(/default:latest\s+recipe\s+ready/);
 }, 120_000);
 
+it("builds an image of a spec and of a Dockerfile, and shows what became of it", async () => {
+  const spec = join(home, "environment.json");
+  await writeFile(spec, JSON.stringify({ apt: ["jq"], steps: [{ run: "true", secrets: ["TOKEN"] }] }));
+  const run = (...args: string[]) => banyan(args, { env: { ...here(), TOKEN: "from-the-environment" } });
+  expect((await run("image", "build", "-f", spec, "--dry-run")).stdout).toMatch(/warm slots.*\n\n.*STEP.*\n0\s+cached\s+apt jq/s);
+  const built = await run("image", "build", "-f", spec, "--name", "cli/app:1", "--secret", "TOKEN");
+  expect(built).toMatchObject({ code: 0, stdout: expect.stringMatching(/^img_\w+ {2}built {2}cli\/app:1\n$/) });
+  expect(control.builder.requests.at(-1)).toMatchObject({ secrets: { TOKEN: "from-the-environment" }, name: "cli/app:1" });
+  expect((await run("image", "build", "-f", spec)).stdout).toContain("there already");
+  expect((await run("image", "inspect", "cli/app:1")).stdout).toMatch(/names\s+cli\/app:1/);
+  expect((await run("sandbox", "create", "--image", spec)).stdout).toContain("warm");
+  await writeFile(join(home, "Dockerfile"), "FROM scratch\nCOPY a.txt /\n");
+  await mkdir(join(home, "context"));
+  await writeFile(join(home, "context", "a.txt"), "a");
+  const docker = await run("image", "build", "-f", join(home, "Dockerfile"), "--context", join(home, "context"), "--no-wait");
+  expect(docker.stdout).toMatch(/^bld_\w+ {2}ready {2}img_/);
+  expect(control.builder.requests.at(-1)?.spec.context).toMatch(/^sha256:/);
+  const id = /bld_\w+/.exec(docker.stdout)?.[0] ?? "";
+  expect((await run("build", "logs", id)).stdout).toBe("building\nready\n");
+  expect((await run("build", "ls")).stdout).toContain(id);
+}, 120_000);
+
+it("shows the steps of a build that fails, its last lines and the fix", async () => {
+  const lines = ["E: Unable to locate package nosuch"];
+  control.builder.failure = {
+    code: "build.package_not_found",
+    message: "No nosuch.",
+    fix: "Ask for another.",
+    step: 0,
+    exitCode: 100,
+    lastLines: lines,
+  };
+  const failed = await banyan(["image", "build", "-f", "-"], { env: here(), input: "FROM nosuch\n" });
+  control.builder.failure = null;
+  expect(failed).toMatchObject({ code: 1, stdout: "" });
+  expect(failed.stderr).toMatch(/No nosuch\..*\| E: Unable to locate package nosuch.*fix:.*Ask for another\./s);
+  expect((await banyan(["image", "build", "-f", "nowhere.json"], { env: here() })).stderr).toContain("nowhere.json");
+  expect((await banyan(["image", "build", "--secret", "NOT_SET"], { env: here() })).stderr).toContain("no NOT_SET");
+}, 120_000);
+
+it("takes the password of a registry from its input and never shows it", async () => {
+  const added = await banyan(["registry", "add", "registry.example:5000", "-u", "ci"], { env: here(), input: "hunter2\n" });
+  expect(added).toMatchObject({ code: 0, stdout: "registry.example:5000  ci\n" });
+  const listed = await banyan(["registry", "ls"], { env: here() });
+  expect(listed.stdout).toMatch(/registry\.example:5000\s+ci/);
+  expect(listed.stdout).not.toContain("hunter2");
+  expect((await banyan(["registry", "rm", "registry.example:5000"], { env: here() })).code).toBe(0);
+}, 120_000);
+
 it("keeps a login that works, and refuses one that does not", async () => {
   expect(await banyan(["usage"])).toMatchObject({ code: 1, stderr: expect.stringContaining("banyan login") });
   const wrong = await banyan(["login", "--url", control.url, "--api-key", "bny_wrong"]);

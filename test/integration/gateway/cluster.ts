@@ -109,6 +109,6 @@ export function caller(url: string): (method: string, path: string, ask?: Ask) =
     });
     const text = await response.text();
     const isJson = /json/.test(response.headers.get("content-type") ?? "");
-    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+    return { status: response.status, headers: response.headers, body: isJson && text !== "" ? JSON.parse(text) : text };
   };
 }
