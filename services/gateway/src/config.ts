@@ -2,7 +2,7 @@ import type { Quota } from "@banyan/contracts";
 import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
 import { z } from "zod";
 
-export interface Config {
+export interface Config extends Pick<BaseConfig, "blobs"> {
   natsUrl: string;
   databaseUrl: string;
   databaseSchema: string;

@@ -22,7 +22,9 @@ export const gatewayService = defineService<Config>({ name: "gateway", start: st
 
 export function startGateway(config: Config, host: Host): Promise<RunningGateway> {
   const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
-  return onBacking({ name: "gateway", natsUrl: config.natsUrl, blobs: config.blobs ?? null, database }, host, (backing) => run(config, host, backing));
+  return onBacking({ name: "gateway", natsUrl: config.natsUrl, blobs: config.blobs ?? null, database }, host, (backing) =>
+    run(config, host, backing),
+  );
 }
 
 async function run(config: Config, { logger, clock, metrics }: Host, backing: Backing): Promise<RunningGateway> {
