@@ -13,6 +13,7 @@ import {
   NodeNetwork,
   openDisk,
   openDocker,
+  unmountBelow,
 } from "@banyan/runtime";
 import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
@@ -147,6 +148,7 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
   await layers.removeDrafts();
   await disk.driver.removeFrozen();
   const spoolDirectory = join(disk.directory, "spool");
+  await unmountBelow(attach.run, spoolDirectory);
   rmSync(spoolDirectory, { recursive: true, force: true });
   mkdirSync(spoolDirectory, { mode: 0o700 });
   const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers(), attach });

@@ -1,14 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { zstdCompressSync } from "node:zlib";
-import { type LayerRef, layerBlob } from "@banyan/contracts";
+import type { LayerRef } from "@banyan/contracts";
 import { deleteSandbox, stopSandbox, tidyLayers } from "@banyan/runner-agent";
 import { MemoryBlobs } from "@banyan/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { layerOf } from "./layer-of.ts";
 import { start, stopOf, type TestNode, testNode } from "./test-node.ts";
 
 class CountingBlobs extends MemoryBlobs {
@@ -32,18 +27,6 @@ afterAll(() => node.end());
 
 const AT_ONCE = { ageS: 0, diskShare: 1 };
 
-/** A layer in the blob store that holds one file. */
-function layerOf(name: string): LayerRef {
-  const directory = mkdtempSync(join(tmpdir(), "banyan-layer-"));
-  writeFileSync(join(directory, name), `this is ${name}`);
-  const tar = execFileSync("tar", ["--create", "--directory", directory, name]);
-  rmSync(directory, { recursive: true });
-  const digest = `sha256:${createHash("sha256").update(tar).digest("hex")}`;
-  const blob = zstdCompressSync(tar);
-  blobs.contents.set(layerBlob(digest), blob);
-  return { digest, sizeBytes: blob.length };
-}
-
 const over = (...layers: LayerRef[]) => {
   const order = node.order();
   return { ...order, layers: [...order.layers, ...layers] };
@@ -51,7 +34,7 @@ const over = (...layers: LayerRef[]) => {
 const remove = ({ sandboxId, epoch }: { sandboxId: string; epoch: number }) => deleteSandbox(node.parts, { sandboxId, epoch });
 
 it("gives up a layer when the last sandbox that stands on it is deleted, stopped ones included", async () => {
-  const layer = layerOf("of-two");
+  const layer = layerOf(blobs, "of-two");
   const [first, second] = [over(layer), over(layer)];
   await start(node, first);
   await start(node, second);
@@ -70,7 +53,7 @@ it("gives up a layer when the last sandbox that stands on it is deleted, stopped
 });
 
 it("keeps what is young, and knows after a restart what stopped sandboxes stand on", async () => {
-  const [used, unused] = [layerOf("kept-by-stopped"), layerOf("young")];
+  const [used, unused] = [layerOf(blobs, "kept-by-stopped"), layerOf(blobs, "young")];
   const order = over(used);
   await start(node, order);
   await stopSandbox(node.parts, stopOf(order));
@@ -86,14 +69,14 @@ it("keeps what is young, and knows after a restart what stopped sandboxes stand 
 });
 
 it("never takes a layer from a create, however many creates and removals there are at once", async () => {
-  const layers = ["one", "two", "three"].map((name) => ({ name, layer: layerOf(name) }));
+  const layers = ["one", "two", "three", "four", "five", "six"].map((name) => ({ name, layer: layerOf(blobs, name) }));
   const reads = blobs.reads;
   const endsAt = performance.now() + 4_000;
   let creates = 0;
   let isOver = false;
   const create = async (lane: number) => {
     for (let turn = lane; performance.now() < endsAt; turn++) {
-      const chosen = [layers[turn % 3], layers[(turn + 1) % 3]].flatMap((each) => (each === undefined ? [] : [each]));
+      const chosen = [layers[turn % 6], layers[(turn + 1) % 6]].flatMap((each) => (each === undefined ? [] : [each]));
       const order = over(...chosen.map(({ layer }) => layer));
       await start(node, order);
       const names = chosen.map(({ name }) => name);

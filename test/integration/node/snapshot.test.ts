@@ -3,9 +3,10 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { layerBlob } from "@banyan/contracts";
 import { snapshotSandbox, stopSandbox } from "@banyan/runner-agent";
-import { freezerOf, thawWrite } from "@banyan/runtime";
+import { freezerOf, readMounts, thawWrite } from "@banyan/runtime";
 import { eventually, MemoryBlobs } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { layerOf } from "./layer-of.ts";
 import { start, stopOf, type TestNode, testNode } from "./test-node.ts";
 
 /** Fails puts while it is told to. */
@@ -133,6 +134,22 @@ describe("a snapshot", () => {
     const { layers } = await snapshotOf(source);
     expect(blobs.contents.has(layerBlob(layers.at(-1)?.digest ?? ""))).toBe(true);
   });
+});
+
+it("flattens a stack before it is too deep, and leaves no mount", async () => {
+  const layers = Array.from({ length: 79 }, (_, at) => layerOf(blobs, `layer-${at}`));
+  const source = node.order();
+  const deep = { ...source, layers: [...source.layers, ...layers] };
+  await start(node, deep);
+  await node.sh(deep, "rm /layer-3 /etc/issue; echo changed > /layer-4; mkdir /d; ln /layer-5 /d/linked");
+  const answer = await snapshotOf(deep);
+  expect(answer.layers).toHaveLength(1);
+  const child = node.order({ layers: answer.layers });
+  await start(node, child);
+  const look = "ls /layer-3 /etc/issue 2>&1 | wc -l; cat /layer-4 /layer-78 /d/linked; stat -c %h /layer-5; ls / | grep -c layer";
+  expect((await node.sh(child, look)).out).toBe("2\nchanged\nthis is layer-78this is layer-52\n78\n");
+  expect(leftovers()).toEqual([]);
+  expect(readMounts().filter(({ mountPoint }) => mountPoint.startsWith(node.parts.spoolDirectory))).toEqual([]);
 });
 
 it("removes at its start what a killed process had frozen, and lets go on what stood still", async () => {

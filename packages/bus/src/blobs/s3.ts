@@ -90,7 +90,7 @@ class S3Refusal extends Error {
 async function put(s3: S3, name: string, content: Readable): Promise<{ sizeBytes: number }> {
   const parts = partsOf(content);
   const [first, second] = [await parts.next(), await parts.next()];
-  if (second.done) {
+  if (first.done || second.done) {
     const body = first.done ? Buffer.alloc(0) : first.value;
     await s3(name, { method: "PUT", body });
     return { sizeBytes: body.length };

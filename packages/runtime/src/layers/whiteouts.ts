@@ -1,6 +1,7 @@
 import { type BigIntStats, lstatSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
+import { Readable } from "node:stream";
 import { pack } from "tar-stream";
 import { runCommand } from "../host/command.ts";
 import { untar } from "./untar.ts";
@@ -68,5 +69,5 @@ async function unpackMarks(layer: string, { opaque, hidden }: Whiteouts, stats: 
     });
   }
   marks.finalize();
-  await untar([marks], layer);
+  await untar([Readable.from(marks)], layer);
 }

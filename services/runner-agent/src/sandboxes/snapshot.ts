@@ -1,10 +1,13 @@
 import { join } from "node:path";
-import { fault, type InputOf, isFault, layerBlob, type NodeSnapshot, type OutputOf } from "@banyan/contracts";
+import { fault, type InputOf, isFault, type LayerRef, LIMITS, layerBlob, type NodeSnapshot, type OutputOf } from "@banyan/contracts";
 import { messageOf, newId } from "@banyan/kernel";
-import { type Frozen, freezerOf, packLayer, type Slot, type SpooledLayer, spoolLayer, thawWrite } from "@banyan/runtime";
+import { type Frozen, freezerOf, mergedView, packLayer, type Slot, type SpooledLayer, spoolLayer, thawWrite } from "@banyan/runtime";
 import type { NodeParts } from "./parts.ts";
 
 type Input = InputOf<typeof NodeSnapshot>;
+/** Leaves room for the steps of a build on top of the snapshot. */
+const STACK_FLATTENED_AT = Math.floor(LIMITS.layersPerImage * 0.8);
+
 type Output = OutputOf<typeof NodeSnapshot>;
 
 /**
@@ -17,8 +20,9 @@ export async function snapshotSandbox(parts: NodeParts, input: Input, signal?: A
     return await parts.snapshots.run(async () => {
       const { frozen, way } = await parts.turns.take(input.sandboxId, () => freezeInTurn(parts, input));
       try {
-        const { layer, skipped } = await ship(parts, frozen, signal);
-        return { layers: [...input.layers, layer], way, pausedMs: frozen.pausedMs, skipped };
+        const isDeep = input.layers.length >= STACK_FLATTENED_AT;
+        const { layer, skipped } = isDeep ? await flatten(parts, input, frozen, signal) : await ship(parts, frozen.directory, signal);
+        return { layers: isDeep ? [layer] : [...input.layers, layer], way, pausedMs: frozen.pausedMs, skipped };
       } finally {
         await frozen.remove().catch((err) => parts.logger.warn({ err }, "what was frozen stays until the node starts the next time"));
       }
@@ -46,8 +50,25 @@ async function freezeInTurn(parts: NodeParts, { sandboxId, epoch }: Input): Prom
   }
 }
 
-async function ship(parts: NodeParts, frozen: Frozen, signal?: AbortSignal) {
-  const { tar, skipped } = packLayer(frozen.directory, signal === undefined ? {} : { signal });
+/** All that the sandbox sees as one layer: a chain of snapshots would else outgrow what an image may have. */
+async function flatten(parts: NodeParts, { layers }: Input, frozen: Frozen, signal?: AbortSignal): Promise<Shipped> {
+  await parts.layers.ensure(layers);
+  const lower = [frozen.directory, ...layers.map(({ digest }) => parts.layers.path(digest)).reverse()];
+  const view = await mergedView(parts.attach.run, lower, join(parts.spoolDirectory, newId("req")));
+  try {
+    return await ship(parts, view.directory, signal);
+  } finally {
+    await view.remove();
+  }
+}
+
+interface Shipped {
+  layer: LayerRef;
+  skipped: string[];
+}
+
+async function ship(parts: NodeParts, directory: string, signal?: AbortSignal): Promise<Shipped> {
+  const { tar, skipped } = packLayer(directory, signal === undefined ? {} : { signal });
   const spooled = await spoolLayer(tar, join(parts.spoolDirectory, newId("req")), signal);
   try {
     await Promise.all([putIfMissing(parts, spooled), parts.layers.adopt(spooled.layer.digest, spooled.open)]);
