@@ -1,5 +1,6 @@
 /** `pnpm bench <name> [--json FILE] [--n N] [--pool N] [--url URL --key KEY]` */
 import { parseArgs } from "node:util";
+import * as build from "./build.ts";
 import * as burst from "./burst.ts";
 import * as density from "./density.ts";
 import * as exec from "./exec.ts";
@@ -20,6 +21,7 @@ const BENCHES: Record<string, { bench: Bench; poolSize: number; what: string }> 
   },
   exec: { bench: exec, poolSize: 16, what: "second and later commands, beside docker exec and runc exec" },
   burst: { bench: burst, poolSize: 60, what: "50 creates at once to the first exec answer of each" },
+  build: { bench: build, poolSize: 16, what: "unchanged, changed and first used images, beside docker build" },
   density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live" },
 };
 

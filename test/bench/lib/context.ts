@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { eventually, freePort } from "@banyan/testkit";
@@ -109,10 +109,11 @@ async function stopServer(child: ChildProcess, exited: Promise<unknown>): Promis
   await rm(join(BENCH_DATA_DIR, "server.log"), { force: true });
 }
 
-/** The default image's unpacked layer in the node's store. */
+/** The default image's unpacked layer in the node's store: of all that lie there the one with a system in it. */
 async function rootDir(dataDir: string): Promise<string> {
   const layers = join(dataDir, "disk/layers");
-  const [first] = (await readdir(layers)).filter((name) => /^(sha256[-:])?[0-9a-f]{64}$/.test(name));
-  if (first === undefined) throw new Error(`no layer in ${layers}`);
-  return join(layers, first);
+  const names = (await readdir(layers)).filter((name) => /^(sha256[-:])?[0-9a-f]{64}$/.test(name));
+  const root = names.map((name) => join(layers, name)).find((path) => existsSync(join(path, "usr/bin/env")));
+  if (root === undefined) throw new Error(`no layer with a system in ${layers}`);
+  return root;
 }

@@ -2,6 +2,7 @@ import type { api } from "@banyan/contracts";
 import { Pool } from "undici";
 
 const CREATE_DEADLINE_MS = 120_000;
+const BUILD_WAIT_S = 100;
 
 export interface Reply<T> {
   status: number;
@@ -20,12 +21,12 @@ export class BenchClient {
     this.#key = key;
   }
 
-  async call<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply<T>> {
+  async call<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply<T>> {
     const startedMs = performance.now();
     const response = await this.#pool.request({
       method,
       path,
-      headers: { authorization: `Bearer ${this.#key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: { ...headers, authorization: `Bearer ${this.#key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.body.text();
@@ -38,6 +39,11 @@ export class BenchClient {
       201,
       await this.call("POST", "/v1/sandboxes", { limits: { cpu: 1, memory_mb: 128, pids: 64, disk_mb: 256 }, ...overrides }),
     );
+  }
+
+  /** Waits for the image; answers when it is ready. */
+  async build(spec: api.BuildImageInput["spec"]): Promise<Reply<{ image: api.Image; build: { cached: boolean } }>> {
+    return this.#expect(200, await this.call("POST", "/v1/images", { spec }, { prefer: `wait=${BUILD_WAIT_S}` }));
   }
 
   async exec(id: string, body: api.ExecInput): Promise<Reply<api.ExecResult>> {

@@ -6,11 +6,18 @@ import { type Result, summarise } from "./stats.ts";
 
 const PEER_IMAGE = "banyan-bench/peer:latest";
 
+interface Timed {
+  samples: number[];
+  failed: number;
+}
+
 /** The same root file system that sandboxes get, as a Docker image and as an OCI bundle, so that peers run the same binary. */
 export interface Peers {
   spinUp(n: { docker: number; runc: number; unshare: number }): Promise<Result[]>;
   exec(n: { docker: number; runc: number }): Promise<Result[]>;
   burst(n: number, rounds: number): Promise<Result>;
+  /** `docker build` of a step and a file, with nothing changed and with the file changed. */
+  build(what: { step: string; lastFile: string; cached: number; changed: number }): Promise<{ cached: Timed; changed: Timed }>;
   close(): Promise<void>;
 }
 
@@ -65,6 +72,27 @@ export async function preparePeers(rootDir: string): Promise<Peers> {
         walls.push(performance.now() - startedMs);
       }
       return summarise(`peer.docker-run-${n}`, "ms", walls, failed);
+    },
+
+    async build({ step, lastFile, cached, changed }) {
+      const directory = await mkdtemp(join(workDir, "build-"));
+      const tag = "banyan-bench/built:latest";
+      const change = (content: string) => writeFile(join(directory, "last"), content);
+      await writeFile(join(directory, "Dockerfile"), `FROM ${PEER_IMAGE}\nRUN ${step}\nCOPY last ${lastFile}\n`);
+      await change("first");
+      const argv = ["docker", "build", "--quiet", "--network", "none", "--tag", tag, directory] as const;
+      await mustRun([...argv]);
+      const unchanged = await timeCommand(cached, () => argv);
+      const samples: number[] = [];
+      let failed = 0;
+      for (let i = 0; i < changed; i++) {
+        await change(`content ${i}`);
+        const built = await run([...argv]);
+        if (built.code === 0) samples.push(built.ms);
+        else failed++;
+      }
+      await run(["docker", "rmi", "-f", tag]);
+      return { cached: unchanged, changed: { samples, failed } };
     },
 
     async close() {
