@@ -35,7 +35,11 @@ _Noreturn static void become_tool(char **argv, int input, int output, rlim_t fil
   for (int i = 1; i < NSIG; i++) sigaction(i, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
   sigprocmask(SIG_SETMASK, &none, NULL);
   setpgid(0, 0);
-  setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = file_bytes_max, .rlim_max = file_bytes_max});
+  // The soft limit alone: a tool that leaves a slot running lifts it again, and a hard one could be lifted only with CAP_SYS_RESOURCE.
+  struct rlimit file_bytes;
+  if (getrlimit(RLIMIT_FSIZE, &file_bytes) < 0) _exit(NOT_RUN);
+  if (file_bytes.rlim_max > file_bytes_max) file_bytes.rlim_cur = file_bytes_max;
+  if (setrlimit(RLIMIT_FSIZE, &file_bytes) < 0) _exit(NOT_RUN);
   if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) _exit(NOT_RUN);
   execvp(argv[0], argv);
   dprintf(2, "%s: %s", argv[0], strerror(errno));

@@ -56,6 +56,13 @@ export function cgroupsOf(pid: number): CgroupPaths {
   return { version: memory.version, memory: memory.path, cpu: find("cpu").path, pids: find("pids").path, countsSwap };
 }
 
+/** The directories of this cgroup, one per hierarchy that has it. */
+export function cgroupDirectories(path: string): string[] {
+  return cgroupMounts()
+    .map(({ mountPoint }) => mountPoint + path)
+    .filter((directory) => existsSync(directory));
+}
+
 /** The writes that put limits in force, in an order that is legal whatever the limits were before. */
 export function limitWrites(paths: CgroupPaths, limits: CgroupLimits): CgroupWrite[] {
   const quotaUs = Math.max(1_000, Math.round(limits.cpu * CPU_PERIOD_US));

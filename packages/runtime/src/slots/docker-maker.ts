@@ -1,10 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fault } from "@banyan/contracts";
-import { assert, type Clock, messageOf, newId } from "@banyan/kernel";
+import { type Clock, messageOf, newId } from "@banyan/kernel";
 import type Docker from "dockerode";
 import { cgroupsOf } from "../cgroup/cgroup.ts";
 import { isAlive, processStartTime } from "../host/proc.ts";
@@ -12,8 +11,10 @@ import type { NodeNetwork } from "../network/node-network.ts";
 import { slotContainer } from "./docker-container.ts";
 import { DockerDeaths } from "./docker-deaths.ts";
 import { LABEL_ADDRESS, LABEL_NODE, LABEL_SLOT } from "./docker-labels.ts";
+import { MovingSlots } from "./moving-slots.ts";
 import type { ListedSlot, Slot, SlotMaker } from "./slot.ts";
-import { SLOT_IMAGE_REPOSITORY, SLOT_SOCKET_NAME, type SlotImage, slotImage } from "./slot-image.ts";
+import { SLOT_IMAGE_REPOSITORY, type SlotImage, slotImage } from "./slot-image.ts";
+import { assertSocketsFit, socketPath, waitForInit } from "./slot-socket.ts";
 
 export interface DockerMakerOptions {
   docker: Docker;
@@ -25,12 +26,8 @@ export interface DockerMakerOptions {
   clock: Clock;
 }
 
-const INIT_WAIT_MS = 10_000;
-const INIT_POLL_MS = 2;
 const ALIVE_STATES: ReadonlySet<string> = new Set(["running", "paused"]);
 const SLOT_ID = /^slot_[a-z0-9]+$/;
-/** `sun_path` of a unix socket, its terminating NUL included. */
-const SOCKET_PATH_BYTES_MAX = 108;
 /** In a slot's directory once everything of it is made. */
 const FINISHED_NAME = "finished";
 
@@ -44,17 +41,14 @@ export class DockerSlotMaker implements SlotMaker {
   readonly #finished = new Map<string, Slot>();
   /** The addresses of slots that are there. */
   readonly #addresses = new Map<string, string>();
-  /** Slots on their way in or out: a list taken meanwhile says nothing of them. */
-  readonly #moving = new Set<string>();
-  readonly #lists = new Set<Set<string>>();
+  readonly #moving = new MovingSlots();
 
   constructor(options: DockerMakerOptions) {
     this.#options = options;
     this.#slotImage = slotImage(options.initPath);
     this.#image = `${SLOT_IMAGE_REPOSITORY}:${this.#slotImage.tag}`;
     this.#deaths = new DockerDeaths(options.docker, options.nodeId, options.clock);
-    const longest = Buffer.byteLength(this.#socketPath(newId("slot")));
-    assert(longest < SOCKET_PATH_BYTES_MAX, `the data directory's path is too long for a unix socket in it: ${longest} bytes`);
+    assertSocketsFit(options.slotsDirectory);
     mkdirSync(options.slotsDirectory, { recursive: true, mode: 0o700 });
   }
 
@@ -78,13 +72,16 @@ export class DockerSlotMaker implements SlotMaker {
   }
 
   async make(): Promise<Slot> {
-    const { network, nodeId, slotsDirectory } = this.#options;
     const id = newId("slot");
+    return this.#moving.during(id, () => this.#make(id));
+  }
+
+  async #make(id: string): Promise<Slot> {
+    const { network, nodeId, slotsDirectory, clock } = this.#options;
     const address = network.addresses.take();
     const directory = join(slotsDirectory, id);
     let handle = "";
     this.#addresses.set(id, address);
-    this.#startMoving(id);
     try {
       mkdirSync(directory, { mode: 0o700 });
       const container = await this.#create(slotContainer({ id, nodeId, address, directory, image: this.#image }));
@@ -92,7 +89,7 @@ export class DockerSlotMaker implements SlotMaker {
       await container.start();
       const { State } = await container.inspect();
       await network.connect(State.Pid, id, address);
-      await this.#waitForInit(id);
+      await waitForInit(socketPath(slotsDirectory, id), clock);
       const slot = this.#slotOf(id, handle, State.Pid, address);
       writeFileSync(join(directory, FINISHED_NAME), "");
       this.#finished.set(handle, slot);
@@ -100,41 +97,34 @@ export class DockerSlotMaker implements SlotMaker {
     } catch (error) {
       await this.#remove({ id, handle });
       throw dockerFault("make a slot", error);
-    } finally {
-      this.#moving.delete(id);
     }
   }
 
   async list(): Promise<ListedSlot[]> {
-    const { docker, network, nodeId, slotsDirectory } = this.#options;
-    const moving = new Set(this.#moving);
-    this.#lists.add(moving);
     try {
-      const containers = await docker.listContainers({ all: true, filters: { label: [`${LABEL_NODE}=${nodeId}`] } });
-      const listed = await Promise.all(containers.map((each) => this.#inspect(each)));
-      // A directory without a container is what a killed `make` or `destroy` left.
-      const known = new Set(listed.map((slot) => slot.id));
-      const strays = readdirSync(slotsDirectory).filter((id) => !known.has(id));
-      // So is a link whose slot is nowhere; its own name names it. `moving` is read last: it grows meanwhile.
-      const links = await network.links();
-      const owners = new Set([...known, ...strays, ...moving].map((id) => network.linkName(id)));
-      const strayLinks = links.filter((link) => !owners.has(link));
-      const all: ListedSlot[] = [...listed, ...[...strays, ...strayLinks].map((id) => ({ id, handle: "", alive: false as const }))];
-      return all.filter((slot) => !moving.has(slot.id));
+      return await this.#moving.listing((moving) => this.#list(moving));
     } catch (error) {
       throw dockerFault("list the slots", error);
-    } finally {
-      this.#lists.delete(moving);
     }
   }
 
+  async #list(moving: ReadonlySet<string>): Promise<ListedSlot[]> {
+    const { docker, network, nodeId, slotsDirectory } = this.#options;
+    const containers = await docker.listContainers({ all: true, filters: { label: [`${LABEL_NODE}=${nodeId}`] } });
+    const listed = await Promise.all(containers.map((each) => this.#inspect(each)));
+    // A directory without a container is what a killed `make` or `destroy` left.
+    const known = new Set(listed.map((slot) => slot.id));
+    const strays = readdirSync(slotsDirectory).filter((id) => !known.has(id));
+    // So is a link whose slot is nowhere; its own name names it. `moving` is read last: it grows meanwhile.
+    const links = await network.links();
+    const owners = new Set([...known, ...strays, ...moving].map((id) => network.linkName(id)));
+    const strayLinks = links.filter((link) => !owners.has(link));
+    const all: ListedSlot[] = [...listed, ...[...strays, ...strayLinks].map((id) => ({ id, handle: "", alive: false as const }))];
+    return all.filter((slot) => !moving.has(slot.id));
+  }
+
   async destroy(slot: { id: string; handle: string }): Promise<void> {
-    this.#startMoving(slot.id);
-    try {
-      await this.#remove(slot);
-    } finally {
-      this.#moving.delete(slot.id);
-    }
+    await this.#moving.during(slot.id, () => this.#remove(slot));
   }
 
   onDeath(report: (slotId: string) => void): () => void {
@@ -195,18 +185,9 @@ export class DockerSlotMaker implements SlotMaker {
       startTime,
       address,
       link: this.#options.network.linkName(id),
-      socketPath: this.#socketPath(id),
+      socketPath: socketPath(this.#options.slotsDirectory, id),
       cgroups: cgroupsOf(pid),
     };
-  }
-
-  async #waitForInit(id: string): Promise<void> {
-    const { clock } = this.#options;
-    const deadline = clock.monotonicMs() + INIT_WAIT_MS;
-    while (!(await accepts(this.#socketPath(id)))) {
-      if (clock.monotonicMs() > deadline) throw fault("node.no_slot", { slot: id }, { message: "the slot's init does not listen" });
-      await clock.sleep(INIT_POLL_MS);
-    }
   }
 
   async #remove({ id, handle }: { id: string; handle: string }): Promise<void> {
@@ -227,27 +208,6 @@ export class DockerSlotMaker implements SlotMaker {
     this.#addresses.delete(id);
     network.addresses.release(address);
   }
-
-  #startMoving(id: string): void {
-    this.#moving.add(id);
-    for (const list of this.#lists) list.add(id);
-  }
-
-  #socketPath(id: string): string {
-    return join(this.#options.slotsDirectory, id, SLOT_SOCKET_NAME);
-  }
-}
-
-function accepts(socketPath: string): Promise<boolean> {
-  if (!existsSync(socketPath)) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    const answer = (accepted: boolean) => {
-      socket.destroy();
-      resolve(accepted);
-    };
-    socket.once("connect", () => answer(true)).once("error", () => answer(false));
-  });
 }
 
 function statusOf(error: unknown): number | undefined {
