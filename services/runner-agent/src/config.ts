@@ -15,6 +15,9 @@ export interface NodeConfig {
   nodeId: string | null;
   dataDir: string;
   dockerHost: string;
+  slotMaker: "docker" | "oci";
+  /** Of the maker `oci`: runc or what behaves like it, by name or path. */
+  ociRuntime: string;
   pool: RefillBounds;
   overcommit: Overcommit;
   subnet: string;
@@ -44,6 +47,8 @@ export const NODE_DEFAULTS = {
   nodeId: null,
   dataDir: "/var/lib/banyan",
   dockerHost: "unix:///var/run/docker.sock",
+  slotMaker: "docker",
+  ociRuntime: "runc",
   pool: { target: 16, parallel: 2, perS: 8, slotsMax: 400, quietMs: 200 },
   overcommit: { cpu: 64, memory: 4, disk: 64 },
   subnet: "10.207.0.0/16",
@@ -53,6 +58,9 @@ export const NODE_DEFAULTS = {
   layers: { ageS: 7 * 24 * 3_600, diskShare: 0.8 },
   onStop: "keep",
 } as const satisfies NodeConfig;
+
+/** What a maker bears without holding up those who are being served. */
+export const REFILL_PER_S = { docker: NODE_DEFAULTS.pool.perS, oci: 40 } as const;
 
 const Labels = z.string().transform((text, context) => {
   const pairs = text.split(",").filter((pair) => pair !== "");
@@ -71,9 +79,11 @@ const Environment = z.object({
   BANYAN_NODE_LISTEN_HOST: z.string().default("127.0.0.1"),
   BANYAN_NODE_LISTEN_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
   BANYAN_NODE_URL: z.url().optional(),
+  BANYAN_SLOT_MAKER: z.enum(["docker", "oci"]).default(NODE_DEFAULTS.slotMaker),
+  BANYAN_OCI_RUNTIME: z.string().min(1).default(NODE_DEFAULTS.ociRuntime),
   BANYAN_POOL_SIZE: z.coerce.number().int().min(0).default(NODE_DEFAULTS.pool.target),
   BANYAN_POOL_REFILL_PARALLEL: Count.default(NODE_DEFAULTS.pool.parallel),
-  BANYAN_POOL_REFILL_PER_S: z.coerce.number().positive().default(NODE_DEFAULTS.pool.perS),
+  BANYAN_POOL_REFILL_PER_S: z.coerce.number().positive().optional(),
   BANYAN_POOL_REFILL_QUIET_MS: z.coerce.number().min(0).default(NODE_DEFAULTS.pool.quietMs),
   BANYAN_SLOTS_MAX: Count.default(NODE_DEFAULTS.pool.slotsMax),
   BANYAN_NODE_SUBNET: z.cidrv4().default(NODE_DEFAULTS.subnet),
@@ -107,10 +117,12 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       nodeId: read.BANYAN_NODE_ID ?? null,
       dataDir: read.BANYAN_DATA_DIR,
       dockerHost: read.DOCKER_HOST,
+      slotMaker: read.BANYAN_SLOT_MAKER,
+      ociRuntime: read.BANYAN_OCI_RUNTIME,
       pool: {
         target: read.BANYAN_POOL_SIZE,
         parallel: read.BANYAN_POOL_REFILL_PARALLEL,
-        perS: read.BANYAN_POOL_REFILL_PER_S,
+        perS: read.BANYAN_POOL_REFILL_PER_S ?? REFILL_PER_S[read.BANYAN_SLOT_MAKER],
         slotsMax: read.BANYAN_SLOTS_MAX,
         quietMs: read.BANYAN_POOL_REFILL_QUIET_MS,
       },

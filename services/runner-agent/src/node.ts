@@ -3,18 +3,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
-import {
-  AttachHelper,
-  buildNative,
-  DockerSlotMaker,
-  Gate,
-  hostResolvers,
-  LayerStore,
-  NodeNetwork,
-  openDisk,
-  openDocker,
-  unmountBelow,
-} from "@banyan/runtime";
+import { AttachHelper, buildNative, Gate, hostResolvers, LayerStore, NodeNetwork, openDisk, unmountBelow } from "@banyan/runtime";
 import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
 import { capacityOf } from "./domain/capacity.ts";
@@ -25,6 +14,7 @@ import type { NodeMetrics } from "./metrics.ts";
 import { nodeIdOf } from "./node-id.ts";
 import { lockDataDir } from "./node-lock.ts";
 import { SlotPool } from "./pool/pool.ts";
+import { openSlotMaker } from "./pool/slot-maker.ts";
 import { adopt } from "./sandboxes/adopt.ts";
 import { endRun } from "./sandboxes/end-run.ts";
 import { Interrupts } from "./sandboxes/interrupts.ts";
@@ -152,14 +142,7 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
   rmSync(spoolDirectory, { recursive: true, force: true });
   mkdirSync(spoolDirectory, { mode: 0o700 });
   const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers(), attach });
-  const maker = new DockerSlotMaker({
-    docker: openDocker(config.dockerHost),
-    nodeId,
-    slotsDirectory: join(dataDir, "slots"),
-    initPath: native.init,
-    network,
-    clock,
-  });
+  const maker = await openSlotMaker(config, { nodeId, initPath: native.init, network, attach, clock });
   const { slotsMax } = config.pool;
   const size = { cpus: availableParallelism(), memoryMb: totalmem() / MB, diskMb: disk.space().totalBytes / MB, slotsMax };
   return {
