@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-enum { FREEZE_TIMEOUT_US = 2000000, POLL_US = 100, STATE_BYTES = 256 };
+enum { FREEZE_TIMEOUT_US = 10000000, POLL_US = 100, STATE_BYTES = 256 };
 
 // The files of one freezer: those of cgroup v1 and v2 differ in name and in what they say.
 struct freezer {
@@ -53,7 +53,8 @@ static bool is_frozen(const struct freezer *freezer) {
   return got > 0 && strstr(text, freezer->frozen) != NULL;
 }
 
-// A process in the middle of a system call stands still at its end. One that waits for a device may take longer than anyone should wait.
+// A process in the middle of a system call stands still at its end: one whose write is held back until the disk has caught up takes seconds.
+// The others stand still meanwhile, so that nothing new is added to what it waits for.
 static int freeze(const struct freezer *freezer) {
   int error = say(freezer, freezer->freeze);
   uint64_t until_us = now_us() + FREEZE_TIMEOUT_US;
