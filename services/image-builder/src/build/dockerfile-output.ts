@@ -77,7 +77,7 @@ export class DockerfileOutput {
     const image = IMAGE.exec(line)?.[1];
     if (image !== undefined) this.#image = image;
     if (NOISE.test(line) || SILENT.test(line)) return;
-    this.#lastLines.add(line);
+    this.#lastLines.add(stream, line);
     this.#say({ kind: "log", step: this.#step?.index ?? -1, stream, text: line });
   }
 

@@ -95,7 +95,7 @@ async function runIn(engine: Engine, container: Docker.Container, run: StepRun):
   time.signal.addEventListener("abort", stop);
   try {
     const output = await attach(container, (stream, text) => {
-      lastLines.add(text);
+      lastLines.add(stream, text);
       run.onLine(stream, text);
     });
     await start(container, step);
