@@ -19,6 +19,7 @@ export * from "./slots/conformance.ts";
 export * from "./slots/docker-engine.ts";
 export * from "./slots/docker-maker.ts";
 export * from "./slots/fake-maker.ts";
+export * from "./slots/hardening.ts";
 export * from "./slots/oci-maker.ts";
 export * from "./slots/slot.ts";
 export * from "./slots/slot-image.ts";
