@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { systemClock } from "@banyan/kernel";
 import type { BenchContext } from "./lib/context.ts";
 import { type Report, report, type Target } from "./lib/report.ts";
-import { summarise } from "./lib/stats.ts";
+import { type Result, summarise } from "./lib/stats.ts";
 
 export const targets: Target[] = [];
 
@@ -10,8 +10,22 @@ const LIVE = 100;
 const SETTLE_MS = 5_000;
 const IDLE_WINDOW_MS = 10_000;
 
-/** Marginal host memory of an idle sandbox, its slot and shim included, and the machine's CPU with 100 of them live. The pool is kept at its least. */
+/**
+ * Marginal host memory of an idle sandbox, its slot and shim included, and the machine's CPU with 100 of them live; with the configured slot
+ * maker, and then with the OCI one on a server of its own. The pool is kept at its least.
+ */
 export async function run(context: BenchContext): Promise<Report> {
+  const results = await measure(context, "");
+  const oci = await context.restart({ BANYAN_SLOT_MAKER: "oci" });
+  try {
+    if (oci !== null) results.push(...(await measure(oci, ".oci")));
+  } finally {
+    await oci?.close();
+  }
+  return report("density", results, [["memory.per-sandbox.oci", "memory.per-sandbox"]]);
+}
+
+async function measure(context: BenchContext, suffix: string): Promise<Result[]> {
   const live = context.n ?? LIVE;
   await systemClock.sleep(SETTLE_MS);
   const beforeMb = await availableMb();
@@ -29,15 +43,11 @@ export async function run(context: BenchContext): Promise<Report> {
   const perSandboxMb = (beforeMb - (await availableMb())) / Math.max(1, ids.length);
   const cpuAfter = await busyShare();
   await Promise.all(ids.map((id) => context.client.remove(id)));
-  return report(
-    "density",
-    [
-      summarise("memory.per-sandbox", "MB", [perSandboxMb], failed),
-      summarise("cpu.idle.none", "%", [cpuBefore]),
-      summarise(`cpu.idle.${live}`, "%", [cpuAfter], failed),
-    ],
-    [],
-  );
+  return [
+    summarise(`memory.per-sandbox${suffix}`, "MB", [perSandboxMb], failed),
+    summarise(`cpu.idle.none${suffix}`, "%", [cpuBefore]),
+    summarise(`cpu.idle.${live}${suffix}`, "%", [cpuAfter], failed),
+  ];
 }
 
 async function availableMb(): Promise<number> {

@@ -4,16 +4,22 @@ import * as build from "./build.ts";
 import * as burst from "./burst.ts";
 import * as density from "./density.ts";
 import * as exec from "./exec.ts";
-import { type BenchContext, openContext } from "./lib/context.ts";
+import { type BenchContext, openContext, progress } from "./lib/context.ts";
 import { print, type Report, save, type Target } from "./lib/report.ts";
+import * as refill from "./refill.ts";
 import * as spinUp from "./spin-up.ts";
 
-interface Bench {
-  run(context: BenchContext): Promise<Report>;
+interface Bench<Context> {
+  run(context: Context): Promise<Report>;
   targets: readonly Target[];
 }
 
-const BENCHES: Record<string, { bench: Bench; poolSize: number; what: string }> = {
+type Entry =
+  | { bench: Bench<BenchContext>; poolSize: number; what: string }
+  /** Opens what it measures itself. */
+  | { bench: Bench<Pick<BenchContext, "n" | "progress">>; poolSize: null; what: string };
+
+const BENCHES: Record<string, Entry> = {
   "spin-up": {
     bench: spinUp,
     poolSize: 100,
@@ -22,7 +28,8 @@ const BENCHES: Record<string, { bench: Bench; poolSize: number; what: string }> 
   exec: { bench: exec, poolSize: 16, what: "second and later commands, beside docker exec and runc exec" },
   burst: { bench: burst, poolSize: 60, what: "50 creates at once to the first exec answer of each" },
   build: { bench: build, poolSize: 16, what: "unchanged, changed and first used images, beside docker build" },
-  density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live" },
+  density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live, with either slot maker" },
+  refill: { bench: refill, poolSize: null, what: "slots a second until a pool is full, with either slot maker" },
 };
 
 function usage(): string {
@@ -51,16 +58,17 @@ if (values.help || chosen === undefined) {
   process.exit(values.help ? 0 : 2);
 }
 
-const context = await openContext({
-  poolSize: Number(values.pool ?? chosen.poolSize),
-  n: values.n === undefined ? undefined : Number(values.n),
-  url: values.url,
-  key: values.key,
-});
-try {
-  const made = await chosen.bench.run(context);
-  print(made, chosen.bench.targets);
-  if (values.json !== undefined) await save(made, values.json);
-} finally {
-  await context.close();
+const n = values.n === undefined ? undefined : Number(values.n);
+const made = await measure(chosen);
+print(made, chosen.bench.targets);
+if (values.json !== undefined) await save(made, values.json);
+
+async function measure({ bench, poolSize }: Entry): Promise<Report> {
+  if (poolSize === null) return bench.run({ n, progress });
+  const context = await openContext({ poolSize: Number(values.pool ?? poolSize), n, url: values.url, key: values.key });
+  try {
+    return await bench.run(context);
+  } finally {
+    await context.close();
+  }
 }

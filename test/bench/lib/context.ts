@@ -20,7 +20,14 @@ export interface BenchContext {
   /** Made on first use: the image takes a while to import. */
   peers(): Promise<Peers>;
   progress(text: string): void;
+  /** Ends this one's server and starts another with these settings, its data where the first one's were. Null: there is no server of its own. */
+  restart(settings: Record<string, string>): Promise<BenchContext | null>;
+  /** Again is success. */
   close(): Promise<void>;
+}
+
+export function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${text}\u001b[K`);
 }
 
 export interface ContextOptions {
@@ -28,13 +35,25 @@ export interface ContextOptions {
   n: number | undefined;
   url: string | undefined;
   key: string | undefined;
+  /** Of the bench's own server, beside what the environment says. */
+  settings?: Record<string, string>;
 }
 
 export async function openContext(options: ContextOptions): Promise<BenchContext> {
-  const server = options.url === undefined ? await startServer(options.poolSize) : null;
+  const server = options.url === undefined ? await startServer(options.poolSize, options.settings ?? {}) : null;
   const url = options.url ?? server?.url ?? "";
   const client = new BenchClient(url, options.key ?? server?.key ?? "");
   let peers: Peers | null = null;
+  let closed: Promise<void> | null = null;
+  const end = async () => {
+    await peers?.close();
+    await client.close();
+    await server?.stop();
+  };
+  const close = () => {
+    closed ??= end();
+    return closed;
+  };
   return {
     client,
     n: options.n,
@@ -43,14 +62,13 @@ export async function openContext(options: ContextOptions): Promise<BenchContext
       peers ??= await preparePeers(await rootDir(server.dataDir));
       return peers;
     },
-    progress: (text) => {
-      if (process.stderr.isTTY) process.stderr.write(`\r${text}\u001b[K`);
+    progress,
+    restart: async (settings) => {
+      if (server === null) return null;
+      await close();
+      return openContext({ ...options, settings });
     },
-    close: async () => {
-      await peers?.close();
-      await client.close();
-      await server?.stop();
-    },
+    close,
   };
 }
 
@@ -62,7 +80,7 @@ interface Server {
 }
 
 /** All services in another process, with data of its own; the Docker Engine is the one DOCKER_HOST names, or the server's own. */
-async function startServer(poolSize: number): Promise<Server> {
+async function startServer(poolSize: number, settings: Record<string, string>): Promise<Server> {
   await mkdir(BENCH_DATA_DIR, { recursive: true, mode: 0o755 });
   const port = await freePort();
   const key = `bny_${randomBytes(32).toString("base64url")}`;
@@ -70,6 +88,7 @@ async function startServer(poolSize: number): Promise<Server> {
   const child = spawn(process.execPath, [join(ROOT, "services/standalone/src/main.ts")], {
     env: {
       ...process.env,
+      ...settings,
       BANYAN_DATA_DIR: BENCH_DATA_DIR,
       BANYAN_HTTP_PORT: String(port),
       BANYAN_POOL_SIZE: String(poolSize),
