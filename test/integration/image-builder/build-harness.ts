@@ -24,6 +24,7 @@ import {
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
 import { LayerStore, openDocker } from "@banyan/runtime";
 import { startNats, type TestNats } from "@banyan/testkit";
+import type Docker from "dockerode";
 import { type Header, pack } from "tar-stream";
 
 export interface Built {
@@ -41,7 +42,8 @@ type Options = Partial<Pick<BuildOrder, "secrets" | "limits" | "signal">> & {
 /** A builder's engine on the real Docker Engine, with the default image as its base and a real blob store. */
 export class BuildHarness {
   readonly orgId = newId("org");
-  readonly docker = openDocker(process.env.DOCKER_HOST ?? "");
+  readonly docker: Docker;
+  readonly #dockerHost: string;
   readonly engine: BuildEngine;
   readonly bus: Bus;
   readonly base: ResolvedBase;
@@ -50,7 +52,9 @@ export class BuildHarness {
   readonly #mounts: string[] = [];
   readonly #made = new Set<string>();
 
-  private constructor(parts: { nats: TestNats; bus: Bus; base: ResolvedBase; directory: string }) {
+  private constructor(parts: { dockerHost: string; nats: TestNats; bus: Bus; base: ResolvedBase; directory: string }) {
+    this.#dockerHost = parts.dockerHost;
+    this.docker = openDocker(parts.dockerHost);
     this.#nats = parts.nats;
     this.bus = parts.bus;
     this.base = parts.base;
@@ -58,12 +62,12 @@ export class BuildHarness {
     this.engine = this.openEngine("builder");
   }
 
-  static async open(): Promise<BuildHarness> {
+  static async open(dockerHost = process.env.DOCKER_HOST ?? ""): Promise<BuildHarness> {
     const nats = await startNats();
     const bus = await connectBus({ servers: nats.url, name: "test", logger: silentLogger });
     const directory = mkdtempSync(join(tmpdir(), "banyan-build-"));
     const cache = new LayerCache(process.env.BANYAN_IMAGE_CACHE_DIR ?? join(directory, "cache"));
-    const docker = openDocker(process.env.DOCKER_HOST ?? "");
+    const docker = openDocker(dockerHost);
     const signal = new AbortController().signal;
     const { path, ...layer } = await makeLayer(defaultRecipe, { cache, docker, registry: false, logger: silentLogger, signal });
     await bus.blobs.put(layerBlob(layer.digest), createReadStream(path));
@@ -74,11 +78,11 @@ export class BuildHarness {
       config: defaultRecipe.config,
       source: { kind: "layers", layers },
     };
-    return new BuildHarness({ nats, bus, base, directory });
+    return new BuildHarness({ dockerHost, nats, bus, base, directory });
   }
 
   /** A builder of another name. */
-  openEngine(name: string, dockerHost = process.env.DOCKER_HOST ?? ""): BuildEngine {
+  openEngine(name: string, dockerHost = this.#dockerHost): BuildEngine {
     return new BuildEngine({
       dockerHost,
       blobs: this.bus.blobs,

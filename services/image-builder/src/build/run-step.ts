@@ -36,6 +36,8 @@ const DRAIN_MS_MAX = 5_000;
 /** The step's own doing: its user, its shell or its working directory is not in the image. */
 const CANNOT_START = /unable to find (user|group)|no matching entries|exec: |executable file not found|not a directory|chdir to cwd/i;
 const CANNOT_START_EXIT_CODE = 126;
+/** How often a step whose output has ended is looked at. */
+const LOOK_MS = 1_000;
 
 /** Runs a step's script in a container of the image below it. `keep` gets the container when the script has ended well. */
 export async function runStep<T>(engine: Engine, run: StepRun, keep: (container: Docker.Container) => Promise<T>): Promise<T> {
@@ -103,7 +105,7 @@ async function runIn(engine: Engine, container: Docker.Container, run: StepRun):
     // Before it is told what to do.
     if (step.network === "open") engine.network.isolate();
     output.stdin.end(stepInput({ script: step.script ?? "", secrets: run.secrets, access: engine.access, network: step.network }));
-    const { StatusCode: exitCode }: { StatusCode: number } = await asking("wait for a step", () => container.wait());
+    const exitCode = await exitCodeOf(container, output);
     await output.drain();
     run.signal.throwIfAborted();
     if (exitCode === 0 && !time.isUp()) return;
@@ -123,6 +125,33 @@ async function runIn(engine: Engine, container: Docker.Container, run: StepRun):
   } finally {
     time.end();
     time.signal.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * The engine's client does not notice when the engine dies while it is waited for. The end of the output is noticed; from then on the engine is
+ * asked as well, until it says that the step has ended or cannot be asked.
+ */
+async function exitCodeOf(container: Docker.Container, output: Attached): Promise<number> {
+  let isOver = false;
+  const look = async (): Promise<number> => {
+    await output.ended;
+    while (!isOver) {
+      await delay(LOOK_MS, undefined, { ref: false });
+      const { State } = await asking("look at a step", () => container.inspect());
+      if (!State.Running) return State.ExitCode;
+    }
+    return 0;
+  };
+  const waited = asking("wait for a step", () => container.wait()).then(({ StatusCode }: { StatusCode: number }) => StatusCode);
+  const looked = look();
+  // Of the two only the first one counts.
+  looked.catch(() => {});
+  waited.catch(() => {});
+  try {
+    return await Promise.race([waited, looked]);
+  } finally {
+    isOver = true;
   }
 }
 
@@ -155,6 +184,8 @@ async function start(container: Docker.Container, step: PlannedStep): Promise<vo
 
 interface Attached {
   stdin: NodeJS.WritableStream;
+  /** Settles when no more output can come. */
+  ended: Promise<void>;
   /** What is left of the output of a command that has ended. How it ended is asked of the engine: this never rejects. */
   drain(): Promise<void>;
 }
@@ -172,6 +203,7 @@ async function attach(container: Docker.Container, onLine: (stream: "stdout" | "
   const ended = finished(socket, { writable: false }).catch(() => {});
   return {
     stdin: socket,
+    ended,
     async drain() {
       // A process the step left behind may hold the other end of its output.
       await Promise.race([ended, delay(DRAIN_MS_MAX, undefined, { ref: false })]);
