@@ -44,10 +44,11 @@ function hasCompiler() {
   return findProgram("musl-gcc") !== null && findProgram("gcc") !== null && existsSync("/usr/include/stdio.h");
 }
 
-/** What only the tests look at the machine with. */
+/** What only the tests look at the machine with, and what they build from. */
 const TEST_TOOLS = [
   { packages: ["procps"], present: () => findProgram("pgrep") !== null && findProgram("kill") !== null },
   { packages: ["python3"], present: () => findProgram("python3") !== null },
+  { packages: ["docker-registry"], present: () => findProgram("docker-registry") !== null, units: ["docker-registry.service"] },
 ];
 
 /**

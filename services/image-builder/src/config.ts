@@ -15,6 +15,8 @@ export interface Config extends BaseConfig {
   buildDir: string;
   /** `off`: no registry is asked, packages are taken from the archive at once. */
   registry: "auto" | "off";
+  /** So long a registry's floating tag is taken for what it was: an unchanged build then needs no network. */
+  pinMs: number;
   /** Seals passwords and secrets in the database. Null: the one that is kept in `secretKeyPath`. */
   secretKey: string | null;
   secretKeyPath: string;
@@ -52,6 +54,7 @@ const Environment = z.object({
   BANYAN_IMAGE_CACHE_DIR: z.string().optional(),
   BANYAN_BUILD_DIR: z.string().optional(),
   BANYAN_IMAGE_REGISTRY: z.enum(["auto", "off"]).default("auto"),
+  BANYAN_BASE_PIN_S: z.coerce.number().int().min(0).max(86_400).default(300),
   BANYAN_SECRET_KEY: z.string().min(32).optional(),
   BANYAN_SWEEP_EVERY_S: z.coerce.number().int().min(1).default(600),
   BANYAN_CONTEXT_AGE_S: z.coerce
@@ -79,6 +82,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     cacheDir: read.BANYAN_IMAGE_CACHE_DIR ?? join(read.BANYAN_DATA_DIR, "images"),
     buildDir: read.BANYAN_BUILD_DIR ?? join(read.BANYAN_DATA_DIR, "builds"),
     registry: read.BANYAN_IMAGE_REGISTRY,
+    pinMs: read.BANYAN_BASE_PIN_S * 1000,
     secretKey: read.BANYAN_SECRET_KEY ?? null,
     secretKeyPath: join(read.BANYAN_DATA_DIR, "secret.key"),
     proxies: Object.fromEntries(

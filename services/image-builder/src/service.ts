@@ -63,7 +63,7 @@ function contextOf(config: Config, { logger, clock }: Host, { bus, db }: Backing
     clock,
   });
   const uses = new Uses(db, clock, logger);
-  const bases = new Bases({ bus, db, clock, engine, uses, secretKey, registry: config.registry === "auto" });
+  const bases = new Bases({ bus, db, clock, engine, uses, secretKey, registry: config.registry === "auto", pinMs: config.pinMs });
   return {
     bus,
     db,

@@ -18,7 +18,7 @@ import {
   ResolveImage,
 } from "@banyan/contracts";
 import { type Config, imageBuilderService } from "@banyan/image-builder";
-import { newId, silentLogger, systemClock } from "@banyan/kernel";
+import { type Logger, newId, silentLogger, systemClock } from "@banyan/kernel";
 import type { RunningService } from "@banyan/service";
 import { createTelemetry, type Telemetry } from "@banyan/telemetry";
 import { eventually, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
@@ -85,6 +85,7 @@ export class BuilderHarness {
       cacheDir: process.env.BANYAN_IMAGE_CACHE_DIR ?? join(this.directory, "images"),
       buildDir: join(this.directory, "builds"),
       registry: "off",
+      pinMs: 300_000,
       secretKey: "k".repeat(32),
       secretKeyPath: join(this.directory, "secret.key"),
       housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000 },
@@ -94,8 +95,8 @@ export class BuilderHarness {
     };
   }
 
-  async start(changes: Partial<Config> = {}): Promise<RunningService> {
-    const host = { logger: silentLogger, clock: systemClock, metrics: this.#telemetry.metricsOf("test"), telemetry: this.#telemetry };
+  async start(changes: Partial<Config> = {}, logger: Logger = silentLogger): Promise<RunningService> {
+    const host = { logger, clock: systemClock, metrics: this.#telemetry.metricsOf("test"), telemetry: this.#telemetry };
     const running = await imageBuilderService.start(this.config(changes), host);
     this.#running.push(running);
     await eventually(() => this.bus.call(ResolveImage, { orgId: this.orgId, name: "default" }), { timeoutMs: BUILD_MS_MAX });

@@ -52,6 +52,7 @@ const configFor = (databaseUrl: string): Config => ({
   cacheDir,
   buildDir: join(cacheDir, "builds"),
   registry: "off",
+  pinMs: 300_000,
   secretKey: "k".repeat(32),
   secretKeyPath: join(cacheDir, "secret.key"),
   builds: { atOnce: 2, perOrgAtOnce: 2, unfinishedMax: 100, memoryMb: 512, cpu: 2 },

@@ -19,13 +19,26 @@ const Distribution = z.object({ Descriptor: z.object({ digest: z.string().regex(
 export async function resolveReference(engine: Engine, reference: string, auth: RegistryAuth | null): Promise<string> {
   const signal = AbortSignal.timeout(REGISTRY_ANSWER_MS);
   try {
-    const image = engine.docker.getImage(reference);
-    const answer = await image.distribution({ ...(auth && { authconfig: authConfig(reference, auth) }), abortSignal: signal });
+    const answer = await askDistribution(engine, reference, auth, signal);
     return `${nameOf(reference)}@${Distribution.parse(answer).Descriptor.digest}`;
   } catch (cause) {
     if (signal.aborted) throw fault("registry.unavailable", { reference }, { cause });
     throw registryFault(reference, cause);
   }
+}
+
+/** By the client's own means: its call for this can be given up neither by a signal nor after a time. */
+function askDistribution({ docker }: Engine, reference: string, auth: RegistryAuth | null, abortSignal: AbortSignal): Promise<unknown> {
+  const request = {
+    path: `/distribution/${reference}/json`,
+    method: "GET",
+    statusCodes: { 200: true, 401: "denied", 403: "denied", 404: "no such image", 500: "server error" },
+    ...(auth && { authconfig: authConfig(reference, auth) }),
+    abortSignal,
+  };
+  return new Promise((resolve, reject) => {
+    docker.modem.dial(request, (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer)));
+  });
 }
 
 /** The image of a pinned reference in the engine. What is there is not asked for again: who resolved it was allowed to. */

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { expect, it } from "vitest";
 import { shellQuote as quote } from "../domain/scripts.ts";
 import { aptOptionsOf, NO_ACCESS } from "./host-access.ts";
-import { stepInput } from "./step-script.ts";
+import { STEP_COMMAND, stepInput } from "./step-script.ts";
 
 const run = (script: string) => spawnSync("/bin/sh", ["-c", script], { encoding: "utf8", input: "typed" });
 const ODD = 'it\'s $HOME `id` "x"\n\\n!';
@@ -14,6 +14,13 @@ it("quotes whatever text for the shell", () => {
 it("ends with the exit code of the command that failed, and gives it nothing to read", () => {
   const input = stepInput({ script: "cat; (exit 7); echo never", secrets: {}, access: NO_ACCESS, network: "closed" });
   expect(run(input)).toMatchObject({ status: 7, stdout: "" });
+});
+
+it("counts a step that never came to the shell as failed: nothing was sent, or the image has no cat", () => {
+  const [shell = "", ...args] = STEP_COMMAND;
+  const start = (input: string, PATH: string) => spawnSync(shell, args, { encoding: "utf8", input, env: { PATH } }).status;
+  const input = stepInput({ script: ":", secrets: {}, access: NO_ACCESS, network: "closed" });
+  expect([start(input, "/usr/bin:/bin"), start("", "/usr/bin:/bin"), start(input, "/nowhere")]).toEqual([0, 127, 127]);
 });
 
 it("names a secret's value only in what the shell reads, never in what a process is called with", () => {

@@ -7,9 +7,10 @@ export const SECRETS_DIR = "/run/secrets";
 
 /**
  * The command of every step's container. What the step is comes through its stdin, so that neither the container's own configuration, which
- * `docker inspect` shows and a commit keeps, nor the list of processes ever holds a secret.
+ * `docker inspect` shows and a commit keeps, nor the list of processes ever holds a secret. What is read becomes the step and does not come
+ * back: whoever gets past it has read nothing, as in an image without `cat`, and a step that never ran must not count as done.
  */
-export const STEP_COMMAND = ["/bin/sh", "-c", 'eval "$(cat)"'];
+export const STEP_COMMAND = ["/bin/sh", "-c", 'eval "$(cat)"; exit 127'];
 
 export interface StepInput {
   script: string;

@@ -10,8 +10,6 @@ import { findImage } from "../store/find-image.ts";
 import { findRegistry } from "../store/find-registry.ts";
 import type { Uses } from "./uses.ts";
 
-/** So long a floating tag is taken for what it was: an unchanged build then needs no network. */
-const PIN_MS = 300_000;
 const PINS_MAX = 10_000;
 const NOT_READY_RETRY_MS = 2_000;
 
@@ -24,6 +22,8 @@ export interface BasesOptions {
   secretKey: string;
   /** Whether registries are asked at all. */
   registry: boolean;
+  /** How long a floating tag is taken for what it was. */
+  pinMs: number;
 }
 
 /** What a base is called, to what it is. */
@@ -79,7 +79,7 @@ export class Bases {
     if (known !== undefined && now < known.until) return known.pinned;
     if (this.#pins.size >= PINS_MAX) this.#pins.clear();
     const pinned = this.authFor(orgId, reference).then((auth) => this.#options.engine.resolveRegistry(reference, auth));
-    this.#pins.set(key, { pinned, until: now + PIN_MS });
+    this.#pins.set(key, { pinned, until: now + this.#options.pinMs });
     pinned.catch(() => this.#pins.delete(key));
     return pinned;
   }
