@@ -26,10 +26,7 @@ export async function run(context: BenchContext): Promise<Report> {
     await oci?.close();
   }
   if (oci !== null) results.push(await slotMemory("docker", "memory.slot"), await slotMemory("oci", "memory.slot.oci"));
-  return report("density", results, [
-    ["memory.per-sandbox.oci", "memory.per-sandbox"],
-    ["memory.slot.oci", "memory.slot"],
-  ]);
+  return report("density", results, [["memory.slot.oci", "memory.slot"]]);
 }
 
 async function slotMemory(slotMaker: PoolBounds["slotMaker"], name: string): Promise<Result> {
