@@ -46,6 +46,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
       // A build under way is given up: its job comes again at the next start.
       stopping.abort(new Error("the image-builder is stopping"));
       await building.stop();
+      await ctx.engine.close();
       await Promise.all(served.map((serving) => serving.stop()));
       await backing.close();
     },

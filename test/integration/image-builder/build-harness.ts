@@ -175,9 +175,11 @@ export class BuildHarness {
     const since = (Date.now() / 1000).toFixed(9);
     return {
       stop: async () => {
-        const events = await this.docker.getEvents({ since, until: (Date.now() / 1000).toFixed(9), filters });
+        // Fractions of a second, which the engine takes as text and the types of its client do not know.
+        const until = (Date.now() / 1000).toFixed(9);
+        const events = await this.docker.getEvents({ since, until, filters } as unknown as Docker.GetEventsOptions);
         const chunks: Buffer[] = [];
-        for await (const chunk of events) chunks.push(Buffer.from(chunk));
+        for await (const chunk of events as AsyncIterable<Uint8Array>) chunks.push(Buffer.from(chunk));
         return Buffer.concat(chunks)
           .toString()
           .split("\n")
@@ -194,6 +196,7 @@ export class BuildHarness {
   async close(): Promise<void> {
     for (const target of this.#mounts) execFileSync("umount", [target]);
     await this.forgetImages();
+    await this.engine.close();
     await this.bus.close();
     await this.#nats.stop();
     rmSync(this.directory, { recursive: true, force: true });

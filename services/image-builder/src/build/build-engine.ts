@@ -41,6 +41,7 @@ export interface BuildEngineOptions {
 
 const Info = z.object({
   ID: z.string(),
+  DockerRootDir: z.string(),
   NCPU: z.int(),
   Architecture: z.string(),
   Driver: z.string(),
@@ -104,6 +105,13 @@ export class BuildEngine {
     return removeContainersLeft(await this.facts());
   }
 
+  /** Leaves nothing of its own on the host. An engine that is away has been left by everything already. */
+  async close(): Promise<void> {
+    if (this.#engine === null) return;
+    const { network, logger } = await this.#engine;
+    await network.close().catch((err) => logger.warn({ err }, "the network of builds stays"));
+  }
+
   /** What the engine says of itself, asked once it answers, with all that the parts of a build share. */
   facts(): Promise<Engine> {
     this.#engine ??= this.#connect().catch((error) => {
@@ -119,7 +127,7 @@ export class BuildEngine {
     const info = Info.parse(await asking("say what it is", () => docker.info()));
     return {
       docker,
-      network: new BuildNetwork({ docker, engineId: info.ID, clock, logger }),
+      network: new BuildNetwork({ docker, engine: `${info.ID} ${info.DockerRootDir}`, clock, logger }),
       blobs,
       access,
       logger,

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { type Clock, type Logger, messageOf } from "@banyan/kernel";
 import { hostResolvers, renderRuleset, runCommand, tryCommand } from "@banyan/runtime";
 import type Docker from "dockerode";
-import { asking, orNull, saidByEngine, statusOf } from "./engine-fault.ts";
+import { asking, engineFault, orNull, saidByEngine, statusOf } from "./engine-fault.ts";
 
 export const BUILD_NETWORK = "banyan-builds";
 const BRIDGE_PREFIX = "bybld";
+const BRIDGE_OPTION = "com.docker.network.bridge.name";
 const GONE = /could not find bridge|network \S+ not found/;
 /** Somebody may flush the host's rules at any time; they are looked at again after this. */
 const TRUST_MS = 10_000;
@@ -28,11 +29,12 @@ export class BuildNetwork {
   #ensured: Promise<void> | null = null;
   #ensuredMs = 0;
 
-  constructor(options: { docker: Docker; engineId: string; clock: Clock; logger: Logger }) {
+  /** `engine`: what no other engine of this host has; the ids of engines on one host are the same. */
+  constructor(options: { docker: Docker; engine: string; clock: Clock; logger: Logger }) {
     this.#docker = options.docker;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    this.#bridge = BRIDGE_PREFIX + createHash("sha256").update(options.engineId).digest("hex").slice(0, 8);
+    this.#bridge = BRIDGE_PREFIX + createHash("sha256").update(options.engine).digest("hex").slice(0, 8);
   }
 
   /** Makes what is missing of it; once, however many ask at once. */
@@ -65,9 +67,26 @@ export class BuildNetwork {
     }
   }
 
+  /** Takes it away, and what was changed of the host for it, unless somebody still is on it. The next build makes it again. */
+  async close(): Promise<void> {
+    this.#ensured = null;
+    try {
+      await orNull(this.#docker.getNetwork(BUILD_NETWORK).remove());
+    } catch (error) {
+      // 403: another builder's step is on it.
+      if (statusOf(error) === 403) return;
+      throw engineFault("remove the network of builds", error);
+    }
+    for (const rule of this.#forwardRules()) await tryCommand("iptables", ["-w", "-D", "FORWARD", ...rule]);
+    await tryCommand("nft", ["delete", "table", "inet", this.#table]);
+  }
+
   async #make(): Promise<void> {
     const network = this.#docker.getNetwork(BUILD_NETWORK);
-    if ((await orNull(network.inspect())) === null) await this.#create();
+    const found = await orNull(network.inspect());
+    // One of another bridge is not the one that the rules protect.
+    if (found !== null && found.Options?.[BRIDGE_OPTION] !== this.#bridge) await network.remove();
+    if (found?.Options?.[BRIDGE_OPTION] !== this.#bridge) await this.#create();
     const { IPAM } = await network.inspect();
     const subnet = IPAM?.Config?.[0]?.Subnet;
     if (subnet !== undefined && existsSync(join("/sys/class/net", this.#bridge))) await this.#protect(subnet);
@@ -79,7 +98,7 @@ export class BuildNetwork {
         Name: BUILD_NETWORK,
         Driver: "bridge",
         CheckDuplicate: true,
-        Options: { "com.docker.network.bridge.name": this.#bridge, "com.docker.network.bridge.enable_icc": "false" },
+        Options: { [BRIDGE_OPTION]: this.#bridge, "com.docker.network.bridge.enable_icc": "false" },
       });
     } catch (error) {
       // Another builder was first.
@@ -89,18 +108,25 @@ export class BuildNetwork {
 
   /** The engine may have been told to leave the host's rules alone: these are complete without its own. */
   async #protect(subnet: string): Promise<void> {
-    const table = `banyan_${this.#bridge}`;
-    const rules = renderRuleset({ table, bridge: this.#bridge, subnet, resolvers: hostResolvers(), allow: new Map() });
+    const rules = renderRuleset({ table: this.#table, bridge: this.#bridge, subnet, resolvers: hostResolvers(), allow: new Map() });
     await runCommand("nft", ["-f", "-"], { stdin: rules });
     if (readFileSync(IP_FORWARD, "utf8").trim() !== "1") writeFileSync(IP_FORWARD, "1");
-    for (const rule of [
-      ["-i", this.#bridge, "-j", "ACCEPT"],
-      ["-o", this.#bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
-    ]) {
+    for (const rule of this.#forwardRules()) {
       const isThere = (await tryCommand("iptables", ["-w", "-C", "FORWARD", ...rule])).exitCode === 0;
       if (!isThere) await runCommand("iptables", ["-w", "-I", "FORWARD", ...rule]);
     }
-    this.#logger.debug({ subnet, table }, "the network of builds is closed towards this host");
+    this.#logger.debug({ subnet, table: this.#table }, "the network of builds is closed towards this host");
+  }
+
+  get #table(): string {
+    return `banyan_${this.#bridge}`;
+  }
+
+  #forwardRules(): string[][] {
+    return [
+      ["-i", this.#bridge, "-j", "ACCEPT"],
+      ["-o", this.#bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+    ];
   }
 }
 
