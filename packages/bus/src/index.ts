@@ -1,4 +1,4 @@
-export { type BlobStore, blobStoreConformance, type S3Location, s3Blobs } from "./blobs/index.ts";
+export { type BlobInfo, type BlobStore, blobStoreConformance, type S3Location, s3Blobs } from "./blobs/index.ts";
 export { type Bus, connectBus } from "./bus.ts";
 export type { CallOptions } from "./call.ts";
 export type { ConnectBusOptions } from "./connect.ts";

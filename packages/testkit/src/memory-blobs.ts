@@ -1,13 +1,16 @@
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import type { BlobInfo } from "@banyan/bus";
 
 /** A blob store in memory, which passes the port's conformance suite; its contents can be looked at and spoiled. */
 export class MemoryBlobs {
   readonly contents = new Map<string, Buffer>();
+  readonly #putAt = new Map<string, number>();
 
   async put(name: string, content: Readable): Promise<{ sizeBytes: number }> {
     const bytes = await buffer(content);
     this.contents.set(name, bytes);
+    this.#putAt.set(name, Date.now());
     return { sizeBytes: bytes.length };
   }
 
@@ -22,6 +25,11 @@ export class MemoryBlobs {
 
   async delete(name: string): Promise<void> {
     this.contents.delete(name);
+  }
+
+  async *list(prefix: string): AsyncGenerator<BlobInfo> {
+    for (const [name, bytes] of this.contents)
+      if (name.startsWith(prefix)) yield { name, sizeBytes: bytes.length, putAt: this.#putAt.get(name) ?? 0 };
   }
 }
 

@@ -6,10 +6,13 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { blobStoreConformance, type S3Location, s3Blobs } from "@banyan/bus";
+import { forEachAtMost } from "@banyan/service";
 import S3rver from "s3rver";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const BUCKET = "banyan";
+/** The protocol's own. */
+const PAGE_ENTRIES = 1_000;
 
 let directory: string;
 let server: S3rver;
@@ -85,6 +88,13 @@ describe("the blob store on S3", () => {
     } finally {
       between.server.close();
     }
+  });
+
+  it("lists more than the store answers at once", async () => {
+    const store = s3Blobs(location);
+    const names = Array.from({ length: PAGE_ENTRIES + 1 }, (_, index) => `many/${index}`);
+    await forEachAtMost(names, 16, async (name) => void (await store.put(name, Readable.from([]))));
+    expect(new Set((await Readable.from(store.list("many/")).toArray()).map(({ name }) => name))).toEqual(new Set(names));
   });
 
   it("says so when the keys are wrong or nobody is there", async () => {

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import type { BlobStore } from "./port.ts";
+import type { BlobInfo, BlobStore } from "./port.ts";
 
 const LARGE_BYTES = 3 * 1024 * 1024 + 17;
+const LISTED = 12;
+/** The store's clock and ours; some stores count in seconds. */
+const CLOCKS_APART_MS_MAX = 5_000;
 
 async function readAll(stream: Readable | null): Promise<Buffer | null> {
   if (stream === null) return null;
@@ -57,6 +60,24 @@ export function blobStoreConformance(make: () => Promise<BlobStore>): { name: st
       const name = "layers/sha256:0a b/ü";
       await store.put(name, Readable.from([Buffer.from("named")]));
       assert.equal((await readAll(await store.get(name)))?.toString(), "named");
+    }),
+    withStore("lists what begins so, with size and time, as long as it is there", async (store) => {
+      const before = Date.now() - CLOCKS_APART_MS_MAX;
+      const prefix = `listed/${randomBytes(4).toString("hex")}/`;
+      const names = Array.from({ length: LISTED }, (_, index) => `${prefix}${index} + ü:&`);
+      for (const [index, name] of names.entries()) await store.put(name, Readable.from([Buffer.alloc(index + 1)]));
+      await store.put(`un${prefix}else`, Readable.from([Buffer.from("x")]));
+      const [gone = "", replaced = "", ...kept] = names;
+      await store.delete(gone);
+      await store.put(replaced, Readable.from([Buffer.alloc(LARGE_BYTES)]));
+      const listed: BlobInfo[] = await Readable.from(store.list(prefix)).toArray();
+      assert.deepEqual(listed.map(({ name }) => name).sort(), [replaced, ...kept].sort());
+      assert.equal(listed.find(({ name }) => name === replaced)?.sizeBytes, LARGE_BYTES);
+      assert.equal(listed.find(({ name }) => name === kept[0])?.sizeBytes, 3);
+      for (const { putAt } of listed) assert.ok(putAt >= before && putAt <= Date.now() + CLOCKS_APART_MS_MAX);
+    }),
+    withStore("lists nothing where there is nothing", async (store) => {
+      assert.deepEqual(await Readable.from(store.list("nowhere/")).toArray(), []);
     }),
     withStore("reads at the reader's pace, and can be left half way", async (store) => {
       await store.put("slow", Readable.from([randomBytes(LARGE_BYTES)]));

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
-import { isFault } from "@banyan/contracts";
+import { fault, isFault } from "@banyan/contracts";
 import { messageOf, retry } from "@banyan/kernel";
 import { Base64UrlPaddedCodec, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
 import { z } from "zod";
 import { type Link, unavailable } from "../link.ts";
 import { isStreamMissing } from "../missing.ts";
 import { oncePerConnection } from "../once-per-connection.ts";
-import type { BlobStore } from "./port.ts";
+import type { BlobInfo, BlobStore } from "./port.ts";
 
 export const BLOBS_BUCKET = "blobs";
 const STREAM = `OBJ_${BLOBS_BUCKET}`;
@@ -16,7 +16,14 @@ const CHUNK_BYTES = 512 * 1024;
 /** Half a minute in all. */
 const READ_RETRY = { attemptsMax: 60, baseDelayMs: 100, delayMaxMs: 1_000, retryable: () => true } as const;
 
-const Info = z.object({ nuid: z.string(), size: z.int(), chunks: z.int(), digest: z.string(), deleted: z.boolean().default(false) });
+const Info = z.object({
+  name: z.string(),
+  nuid: z.string(),
+  size: z.int(),
+  chunks: z.int(),
+  digest: z.string(),
+  deleted: z.boolean().default(false),
+});
 type Info = z.infer<typeof Info>;
 
 /** Blobs in JetStream's object store: nothing more to install, good for one machine and for small clusters. */
@@ -48,7 +55,21 @@ export function jetstreamBlobs(link: Link): BlobStore {
     return info === null || info.deleted ? null : info;
   };
 
+  /** Names are encoded, so the server cannot look for a prefix: each is asked for in the order they were put. */
+  const list = async function* (prefix: string): AsyncGenerator<BlobInfo> {
+    await attempt(ensure.get);
+    const { direct } = await link.manager();
+    for (let seq = 1; ; ) {
+      const found = await attempt(() => direct.getMessage(STREAM, { next_by_subj: `$O.${BLOBS_BUCKET}.M.>`, seq }));
+      if (found === null) return;
+      seq = found.seq + 1;
+      const { name, size, deleted } = Info.parse(found.json());
+      if (!deleted && name.startsWith(prefix)) yield { name, sizeBytes: size, putAt: found.time.getTime() };
+    }
+  };
+
   return {
+    list,
     put: (name, content) =>
       attempt(async () => {
         const stored = await (await store.get()).put({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytesOf(content));
@@ -100,5 +121,6 @@ async function* readChunks(link: Link, name: string, info: Info): AsyncGenerator
     seq = msg.seq + 1;
   }
   const digest = hash.digest("base64url");
-  if (info.digest.replace(/^SHA-256=/, "").replace(/=+$/, "") !== digest) throw unavailable(`the blob ${name} is corrupt`);
+  if (info.digest.replace(/^SHA-256=/, "").replace(/=+$/, "") !== digest)
+    throw fault("bus.unavailable", { reason: `the blob ${name} is corrupt`, corrupt: true });
 }

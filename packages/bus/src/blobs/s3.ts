@@ -3,7 +3,7 @@ import { isFault } from "@banyan/contracts";
 import { type Clock, messageOf, retry, systemClock } from "@banyan/kernel";
 import { AwsClient } from "aws4fetch";
 import { unavailable } from "../link.ts";
-import type { BlobStore } from "./port.ts";
+import type { BlobInfo, BlobStore } from "./port.ts";
 
 /** Where blobs are kept in a store that speaks S3. */
 export interface S3Location {
@@ -32,7 +32,8 @@ interface Ask {
   body?: Uint8Array<ArrayBuffer> | string;
 }
 
-type S3 = (name: string, ask: Ask) => Promise<Response>;
+/** Of one blob, or of the bucket. */
+type S3 = (name: string | null, ask: Ask) => Promise<Response>;
 
 /** Blobs in S3 or a store like it: for clusters, where NATS should not carry every layer. */
 export function s3Blobs(location: S3Location, clock: Clock = systemClock): BlobStore {
@@ -51,6 +52,7 @@ export function s3Blobs(location: S3Location, clock: Clock = systemClock): BlobS
     },
     has: async (name) => (await s3(name, { method: "HEAD" })).status !== 404,
     delete: async (name) => void (await s3(name, { method: "DELETE" })),
+    list: (prefix) => list(s3, location.prefix, prefix),
   };
 }
 
@@ -58,7 +60,7 @@ export function s3Blobs(location: S3Location, clock: Clock = systemClock): BlobS
 function connect({ endpoint, region, bucket, prefix, accessKeyId, secretAccessKey }: S3Location, clock: Clock): S3 {
   const client = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3", retries: 0 });
   return (name, { method, query = {}, headers = {}, body }) => {
-    const path = [bucket, ...(prefix + name).split("/")].map(encodeURIComponent).join("/");
+    const path = [bucket, ...(name === null ? [] : (prefix + name).split("/"))].map(encodeURIComponent).join("/");
     const search = new URLSearchParams(query).toString();
     const url = `${endpoint.replace(/\/+$/, "")}/${path}${search === "" ? "" : `?${search}`}`;
     // The length of a body that is read for long is no measure of the store's health: only its beginning is waited for.
@@ -125,6 +127,31 @@ async function putParts(s3: S3, name: string, uploadId: string, parts: AsyncIter
   if (!completed.ok || said.includes("<Error>")) throw unavailable(`the blob store did not complete an upload: ${said.slice(0, 500)}`);
   return { sizeBytes };
 }
+
+/** Page by page. Keys are asked for encoded: XML cannot hold every character. */
+async function* list(s3: S3, before: string, prefix: string): AsyncGenerator<BlobInfo> {
+  let last: string | null = null;
+  for (let isTruncated = true; isTruncated; ) {
+    const where: Record<string, string> = { prefix: before + prefix, ...(last !== null && { marker: last }) };
+    const response = await s3(null, { method: "GET", query: { "encoding-type": "url", ...where } });
+    const page = await response.text();
+    if (response.status === 404) throw unavailable("the blob store has no such bucket");
+    const isEncoded = textIn(page, "EncodingType") === "url";
+    const previous: string | null = last;
+    for (const [, entry = ""] of page.matchAll(/<Contents>(.*?)<\/Contents>/gs)) {
+      const key = textIn(entry, "Key");
+      last = isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : unescapeXml(key);
+      yield { name: last.slice(before.length), sizeBytes: Number(textIn(entry, "Size")), putAt: Date.parse(textIn(entry, "LastModified")) };
+    }
+    isTruncated = textIn(page, "IsTruncated") === "true";
+    if (isTruncated && last === previous) throw unavailable("the blob store says that there is more, and lists nothing");
+  }
+}
+
+const textIn = (xml: string, tag: string): string => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(xml)?.[1] ?? "";
+
+const ENTITIES: Readonly<Record<string, string>> = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'" };
+const unescapeXml = (text: string): string => text.replaceAll(/&(amp|lt|gt|quot|apos);/g, (entity) => ENTITIES[entity] ?? entity);
 
 /** The content from its beginning; where the connection breaks, from there on, as long as it is the same blob. */
 async function* readOn(s3: S3, name: string, begun: Response, clock: Clock): AsyncGenerator<Uint8Array> {
