@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Digest, ReadyCheck } from "./image-spec.ts";
 import { LIMITS } from "./limits.ts";
 import { Env, OrgId, SandboxId, SandboxPath, UserSpec } from "./sandbox.ts";
-import { rpc } from "./verbs.ts";
+import { job, rpc } from "./verbs.ts";
 
 /** `sizeBytes`: of the uncompressed tar, as the digest is. */
 export const LayerRef = z.object({ digest: Digest, sizeBytes: z.int() });
@@ -23,15 +23,18 @@ export const ImageConfig = z.object({
 });
 export type ImageConfig = z.infer<typeof ImageConfig>;
 
-/** The legal life of an image. `lost`: its layers are no longer in the blob store and are put there again. */
+/**
+ * The legal life of an image. `lost`: its layers are no longer in the blob store and are put there again. `spoiled`: the same of a build, which
+ * is made again once somebody asks for it.
+ */
 export const imageMachine = machine({
   building: { built: "ready", failed: "failed", cancelled: "failed" },
-  ready: { lost: "building" },
+  ready: { lost: "building", spoiled: "failed" },
   failed: { retry: "building" },
 });
 export const IMAGE_STATES = ["building", "ready", "failed"] as const;
 export type ImageState = (typeof IMAGE_STATES)[number];
-export type ImageEvent = "built" | "failed" | "cancelled" | "lost" | "retry";
+export type ImageEvent = "built" | "failed" | "cancelled" | "lost" | "spoiled" | "retry";
 
 export const ImageId = z.string().regex(idPattern("img"), "not an image id");
 
@@ -130,7 +133,16 @@ export const RegisterImage = rpc("image-builder", "image.register", {
   errors: ["request.invalid", "layer.unavailable", "database.unavailable"],
 });
 
+/** A node could not have this layer: whether the blob store has it, and whole, is looked into. What stands on it is made again where it is not. */
+export const CheckLayer = job("image-builder", "layer.check", {
+  input: z.object({ digest: Digest }),
+  ackWaitMs: 30_000,
+  deliveriesMax: 5,
+});
+
+export const LAYER_BLOBS = "layers/";
+export const CONTEXT_BLOBS = "contexts/";
 /** The name of a layer's blob: its tar, zstd-compressed. */
-export const layerBlob = (digest: string): string => `layers/${digest}`;
+export const layerBlob = (digest: string): string => `${LAYER_BLOBS}${digest}`;
 /** An uploaded context's tar, as it was sent. An organisation reads only its own. */
-export const contextBlob = (orgId: string, digest: string): string => `contexts/${orgId}/${digest}`;
+export const contextBlob = (orgId: string, digest: string): string => `${CONTEXT_BLOBS}${orgId}/${digest}`;

@@ -33,6 +33,8 @@ export interface HousekeepingConfig {
   layerAgeMs: number;
   /** An upload that no build has copied from for so long is forgotten. */
   contextAgeMs: number;
+  /** An upload that no build has copied from at all. */
+  unusedContextAgeMs: number;
 }
 
 /** How much is built at once, and what one build may take. */
@@ -62,6 +64,11 @@ const Environment = z.object({
     .int()
     .min(60)
     .default(7 * 24 * 3_600),
+  BANYAN_UNUSED_CONTEXT_AGE_S: z.coerce
+    .number()
+    .int()
+    .min(60)
+    .default(24 * 3_600),
   BANYAN_STORED_LAYER_AGE_S: z.coerce.number().int().min(60).default(3_600),
   BANYAN_BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(64).default(2),
   BANYAN_BUILDS_PER_ORG: z.coerce.number().int().min(1).max(64).default(2),
@@ -95,6 +102,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       everyMs: read.BANYAN_SWEEP_EVERY_S * 1000,
       layerAgeMs: read.BANYAN_STORED_LAYER_AGE_S * 1000,
       contextAgeMs: read.BANYAN_CONTEXT_AGE_S * 1000,
+      unusedContextAgeMs: read.BANYAN_UNUSED_CONTEXT_AGE_S * 1000,
     },
     builds: {
       atOnce: read.BANYAN_BUILDS_AT_ONCE,

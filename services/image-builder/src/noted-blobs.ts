@@ -12,6 +12,7 @@ export function notedBlobs(blobs: BlobStore, db: Database, clock: Clock): BlobSt
     get: (name) => blobs.get(name),
     has: (name) => blobs.has(name),
     delete: (name) => blobs.delete(name),
+    list: (prefix) => blobs.list(prefix),
     async put(name, content) {
       const digest = name.startsWith(LAYERS) ? name.slice(LAYERS.length) : null;
       // Its size is known, and written, once an image holds it.

@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import { defaultRecipe } from "./domain/recipe.ts";
 import { buildImages } from "./handlers/build-image.ts";
+import { checkLayers } from "./handlers/check-layer.ts";
 import * as handlers from "./handlers/index.ts";
 import { startLoops } from "./loops/index.ts";
 import { Bases } from "./memory/bases.ts";
@@ -38,6 +39,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
   const recipes = [defaultRecipe];
   const served = Object.values(handlers).map((serve) => serve(ctx));
   const building = buildImages(ctx, { recipes, cache: new LayerCache(config.cacheDir), docker, registry: config.registry === "auto" });
+  const checking = checkLayers(ctx);
   const loops = startLoops(ctx, recipes, config.housekeeping);
   return {
     checks: backing.checks,
@@ -45,7 +47,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
       await loops.stop();
       // A build under way is given up: its job comes again at the next start.
       stopping.abort(new Error("the image-builder is stopping"));
-      await building.stop();
+      await Promise.all([building.stop(), checking.stop()]);
       await ctx.engine.close();
       await Promise.all(served.map((serving) => serving.stop()));
       await backing.close();

@@ -1,4 +1,4 @@
-import { fault, isFault, type NodeStart, type OutputOf } from "@banyan/contracts";
+import { CheckLayer, Digest, fault, isFault, type NodeStart, type OutputOf } from "@banyan/contracts";
 import type { AppError } from "@banyan/kernel";
 import type { Context } from "./context.ts";
 import { move } from "./domain/decide.ts";
@@ -9,6 +9,7 @@ import { nodeOf, startOn } from "./node-calls.ts";
 /** Nodes that are asked for one start. */
 const START_ATTEMPTS_MAX = 4;
 const RETRY_AFTER_MS = 1_000;
+const CHECK_EVERY_MS = 60_000;
 
 type Refusal = Extract<OutputOf<typeof NodeStart>, { kind: "refused" }>;
 
@@ -71,11 +72,22 @@ async function attemptOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, sig
     return { kind: "failed", error: errorOf(answer, sandbox), refusal: answer, certain: true };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
+    if (isFault(error, "layer.unavailable")) haveChecked(ctx, error);
     if (isFault(error, "sandbox.start_failed", "layer.unavailable")) return { kind: "failed", error, refusal: null, certain: true };
     if (!isFault(error)) throw error;
     ctx.logger.warn({ err: error, sandboxId: sandbox.id, nodeId: sandbox.nodeId }, "a node did not answer to a start");
     return { kind: "failed", error, refusal: null, certain: false };
   }
+}
+
+/** The node's word alone condemns no layer: it may be its own disk that is at fault. Once a minute, however many starts need it. */
+function haveChecked({ bus, clock, logger }: Context, { details }: AppError): void {
+  const digest = Digest.safeParse(details.digest);
+  if (!digest.success) return;
+  const dedupeId = `${digest.data} ${Math.floor(clock.now() / CHECK_EVERY_MS)}`;
+  bus
+    .publishJob(CheckLayer, { digest: digest.data }, { dedupeId })
+    .catch((err) => logger.warn({ err, digest: digest.data }, "a layer that a node cannot have was not reported"));
 }
 
 /** Elsewhere if there is room; else, where a node only lacked a slot and nobody waited for it yet, there again to wait. */

@@ -88,7 +88,7 @@ export class BuilderHarness {
       pinMs: 300_000,
       secretKey: "k".repeat(32),
       secretKeyPath: join(this.directory, "secret.key"),
-      housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000 },
+      housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000, unusedContextAgeMs: 3_600_000 },
       builds: { atOnce: 2, perOrgAtOnce: 2, unfinishedMax: 100, memoryMb: 512, cpu: 2 },
       proxies: {},
       ...changes,

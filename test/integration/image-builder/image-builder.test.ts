@@ -56,7 +56,7 @@ const configFor = (databaseUrl: string): Config => ({
   secretKey: "k".repeat(32),
   secretKeyPath: join(cacheDir, "secret.key"),
   builds: { atOnce: 2, perOrgAtOnce: 2, unfinishedMax: 100, memoryMb: 512, cpu: 2 },
-  housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000 },
+  housekeeping: { everyMs: 600_000, layerAgeMs: 3_600_000, contextAgeMs: 3_600_000, unusedContextAgeMs: 3_600_000 },
   proxies: {},
 });
 

@@ -27,7 +27,7 @@ import { BuilderHarness } from "./builder-harness.ts";
 let harness: BuilderHarness;
 beforeAll(async () => {
   harness = await BuilderHarness.open();
-  await harness.start({ housekeeping: { everyMs: 200, layerAgeMs: 1_000, contextAgeMs: 3_600_000 } });
+  await harness.start({ housekeeping: { everyMs: 200, layerAgeMs: 1_000, contextAgeMs: 3_600_000, unusedContextAgeMs: 3_600_000 } });
 });
 afterAll(async () => {
   await harness?.close();

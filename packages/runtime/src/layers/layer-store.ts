@@ -158,8 +158,8 @@ export class LayerStore {
     } catch (cause) {
       // What stays all the same is removed when the node starts the next time.
       await this.#removeTree(draft).catch(() => {});
-      if (isFault(cause, "layer.unavailable")) throw cause;
-      throw fault("layer.unavailable", { digest }, { cause });
+      const known = isFault(cause, "layer.unavailable") ? cause : null;
+      throw fault("layer.unavailable", { ...known?.details, digest }, { cause, ...(known && { message: known.message }) });
     }
   }
 }

@@ -23,10 +23,11 @@ export async function makeRecipe(ctx: Context, image: ImageRow, { recipes, ...ma
     const recipe = recipes.find((one) => recipeKey(one, process.arch) === image.key);
     if (recipe === undefined) throw new Error(`there is no recipe of the key ${image.key}`);
     const { digest, sizeBytes, origin, path } = await makeLayer(recipe, { ...make, logger, signal: stopping });
-    if (!(await bus.blobs.has(layerBlob(digest)))) await bus.blobs.put(layerBlob(digest), createReadStream(path));
     const at = new Date(clock.now());
     const layers = [{ digest, sizeBytes }];
+    // Noted before it is looked whether it is there: from here on the sweep leaves it alone.
     await noteLayers(db.orm, layers, at);
+    if (!(await bus.blobs.has(layerBlob(digest)))) await bus.blobs.put(layerBlob(digest), createReadStream(path));
     const history = [{ title: `recipe ${recipe.name}`, digest, sizeBytes, at: at.getTime() }];
     await applyTransition(db, image, "built", { layers, history, origin, error: null, attempts: 0, deadlineAt: at });
     logger.info({ image: recipe.name, digest, sizeBytes, origin, ms: Math.round(clock.monotonicMs() - startedAt) }, "image: ready");

@@ -5,6 +5,7 @@ import { findUnusedLayers } from "../store/find-unused-layers.ts";
 import { purgeEvents } from "../store/purge-events.ts";
 import { removeLayer } from "../store/remove-layer.ts";
 import { removeOldContext } from "../store/remove-old-context.ts";
+import { adoptStrays } from "./adopt-strays.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 const EVENTS_KEPT_MS = 30 * DAY_MS;
@@ -14,8 +15,9 @@ const CONTEXTS_PER_ROUND = 100;
 const STEP_IMAGES = { ageMsMax: 7 * DAY_MS, countMax: 200 };
 
 /** Removes what nothing refers to any more: layers and contexts in the store, steps in the engine, the events of old builds. */
-export async function keepHouse(ctx: Context, { layerAgeMs, contextAgeMs }: HousekeepingConfig): Promise<boolean> {
+export async function keepHouse(ctx: Context, { layerAgeMs, contextAgeMs, unusedContextAgeMs }: HousekeepingConfig): Promise<boolean> {
   const now = ctx.clock.now();
+  await adoptStrays(ctx, { layersBefore: now - layerAgeMs, contextsBefore: now - unusedContextAgeMs });
   const purged = await purgeEvents(ctx.db, { endedBefore: new Date(now - EVENTS_KEPT_MS), limit: BUILDS_PER_ROUND });
   const swept = await sweepLayers(ctx, now - layerAgeMs);
   const forgotten = await sweepContexts(ctx, now - contextAgeMs);
