@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from "node:net";
 import { DeleteRegistry, ListImages, ListRegistries, SaveRegistry } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { openDocker } from "@banyan/runtime";
@@ -113,6 +114,17 @@ it("says that a registry does not answer, and builds once it does", async () => 
   }
   const { build } = await harness.build(specOn("private/away:1", "away"));
   expect(build.state).toBe("ready");
+});
+
+it("gives up on a registry that says nothing while its caller still waits", async () => {
+  const silent = createServer((socket) => void socket.on("error", () => socket.destroy()));
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as AddressInfo;
+  try {
+    await expect(harness.request({ base: `127.0.0.1:${port}/private/thing:1` })).rejects.toMatchObject({ code: "registry.unavailable" });
+  } finally {
+    silent.close();
+  }
 });
 
 it("writes the password into no row and no log", async () => {

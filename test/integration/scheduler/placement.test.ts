@@ -1,4 +1,4 @@
-import { DEFAULT_RESOURCES, DeleteSandbox, ListNodes } from "@banyan/contracts";
+import { CheckLayer, DEFAULT_RESOURCES, DeleteSandbox, fault, ListNodes } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
@@ -63,6 +63,21 @@ it("answers node.none_available with the refusal's time when every node refuses,
   expect((await world.list()).sandboxes).toEqual([]);
   expect(await codeOf(world.get(id))).toBe("sandbox.not_found");
   expect(await codeOf(world.create({ id }))).toBe("sandbox.start_failed");
+});
+
+it("has a layer looked into that its nodes could not have", async () => {
+  const added = await nodes({}, {});
+  const digest = `sha256:${"c".repeat(64)}`;
+  for (const node of added) {
+    node.onStart = async () => {
+      throw fault("layer.unavailable", { digest });
+    };
+  }
+  const checked: string[] = [];
+  const checking = world.bus.consumeJobs(CheckLayer, async (input) => void checked.push(input.digest), { concurrencyMax: 1 });
+  expect(await codeOf(world.create())).toBe("layer.unavailable");
+  await eventually(async () => expect(checked).toContain(digest));
+  await checking.stop();
 });
 
 it("finds the one free slot behind a view that is wrong", async () => {
