@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-enum { FREEZE_TIMEOUT_US = 10000000, POLL_US = 100, STATE_BYTES = 256 };
+enum { FREEZE_TIMEOUT_US = 10000000, AGAIN_US = 100000, POLL_US = 100, STATE_BYTES = 256 };
 
 // The files of one freezer: those of cgroup v1 and v2 differ in name and in what they say.
 struct freezer {
@@ -54,12 +54,20 @@ static bool is_frozen(const struct freezer *freezer) {
 }
 
 // A process in the middle of a system call stands still at its end: one whose write is held back until the disk has caught up takes seconds.
-// The others stand still meanwhile, so that nothing new is added to what it waits for.
+// The others stand still meanwhile, so that nothing new is added to what it waits for. A process that forks at the wrong moment escapes the
+// freezer of cgroup v1, which then waits for it for ever, so it is told anew from time to time.
 static int freeze(const struct freezer *freezer) {
   int error = say(freezer, freezer->freeze);
-  uint64_t until_us = now_us() + FREEZE_TIMEOUT_US;
+  uint64_t until_us = now_us() + FREEZE_TIMEOUT_US, again_us = now_us() + AGAIN_US;
   while (!error && !is_frozen(freezer)) {
-    if (now_us() > until_us) error = -ETIMEDOUT;
+    uint64_t now = now_us();
+    if (now > until_us) return -ETIMEDOUT;
+    if (now > again_us) {
+      again_us = now + AGAIN_US;
+      error = say(freezer, freezer->thaw);
+      usleep(POLL_US);
+      if (!error) error = say(freezer, freezer->freeze);
+    }
     usleep(POLL_US);
   }
   return error;
