@@ -72,7 +72,7 @@ it("makes one layer of more than an image may have", async () => {
   const root = await harness.mount(result.layers);
   expect(readFileSync(join(root, "sum"), "utf8")).toBe("060");
   expect([existsSync(join(root, "f0")), existsSync(join(root, "f98"))]).toEqual([false, true]);
-});
+}, 240_000);
 
 it("keeps engine images that were used a moment ago", async () => {
   const spec = { commands: ["echo pruned > /pruned"] };
