@@ -15,6 +15,9 @@ interface Parts {
   onSaid: () => void;
 }
 
+/** Whoever is told of a start comes back at once with a command; the write leaves the processor to it. If it is lost, the node tells of the run. */
+const STARTED_DELAY_MS = 10;
+
 type Change = Extract<Decision, { kind: "changed" }>;
 
 /** The rows, and what this process remembers of them, moving together. All but `find` and `peek` belong inside the sandbox's lane. */
@@ -82,12 +85,14 @@ export class Sandboxes {
       last = change.next;
     }
     let tried = false;
-    this.#parts.late.add(sandbox.id, sandbox.orgId, async () => {
+    const write = async (): Promise<void> => {
       const again = tried;
       tried = true;
       if (!again) for (const { before, change } of changes) await this.write(before, change);
       else await this.#catchUp(sandbox, commands);
-    });
+    };
+    const isStart = commands.every(({ kind }) => kind === "started");
+    this.#parts.late.add(sandbox.id, sandbox.orgId, write, isStart ? STARTED_DELAY_MS : 0);
     this.#parts.ledger.follow(last);
     return last;
   }

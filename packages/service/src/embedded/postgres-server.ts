@@ -147,8 +147,12 @@ const exists = (path: string): Promise<boolean> =>
 /** As pg_ctl asks: the first line of the server's own note is its pid, the eighth says how far it has come. */
 async function isReady(dataDir: string, pid: number): Promise<boolean> {
   const path = join(clusterOf(dataDir), "postmaster.pid");
-  if (!(await exists(path))) return false;
-  const lines = (await readFile(path, "utf8")).split("\n");
+  // Not there yet, or not any more: a server that cannot have its port takes it away.
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if (isErrno(error, "ENOENT")) return "";
+    throw error;
+  });
+  const lines = text.split("\n");
   return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
 }
 

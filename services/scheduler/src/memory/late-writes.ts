@@ -1,7 +1,5 @@
 /** Writes that may be waiting for the database. Beyond it a write is given up: the deadline of its row brings the loops to it. */
 const LATE_MAX = 10_000;
-/** Whoever got the answer comes back at once with a command; the write leaves the processor to it. */
-const DELAY_MS = 10;
 
 interface Late {
   orgId: string;
@@ -24,15 +22,17 @@ export class LateWrites {
     this.#onFailure = onFailure;
   }
 
-  /** Writes soon, or as soon as somebody waits for it. A write that fails is kept and tried again by `settle` and by the loop. */
-  add(id: string, orgId: string, write: () => Promise<void>): void {
+  /** Writes after `delayMs`, or as soon as somebody waits for it. A write that fails is kept and tried again by `settle` and by the loop. */
+  add(id: string, orgId: string, write: () => Promise<void>, delayMs = 0): void {
     if (this.#late.size >= LATE_MAX) {
       this.#onFailure(id, new Error(`more than ${LATE_MAX} writes wait for the database`));
       return;
     }
     const late: Late = { orgId, write, running: null, timer: undefined };
     this.#late.set(id, late);
-    late.timer = setTimeout(() => this.#try(id, late).catch(() => {}), DELAY_MS);
+    const begin = () => void this.#try(id, late).catch(() => {});
+    if (delayMs > 0) late.timer = setTimeout(begin, delayMs);
+    else begin();
   }
 
   /** Resolves when nothing is outstanding for this sandbox; rejects if the database refuses again. */
