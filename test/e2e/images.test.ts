@@ -203,6 +203,13 @@ describe("a build that fails", () => {
       { code: "build.network" },
       /./,
     ],
+    [
+      "a full disk",
+      () => Image.base().run("echo begun; head -c 500M /dev/zero > /dev/shm/fill"),
+      { code: "build.disk_full" },
+      /No space left/,
+    ],
+    ["too little memory", () => Image.base().run("echo begun; tail /dev/zero"), { code: "build.out_of_memory" }, /begun/],
     ["a step that takes too long", () => Image.base().run("echo begun; sleep 100", { timeoutS: 2 }), { code: "build.timeout" }, /begun/],
     ["an unknown instruction", () => Image.dockerfile("FROM default:latest\nFLY away\n"), { code: "build.syntax" }, /./],
   ];

@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { StepFailed } from "@banyan/image-builder";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -127,4 +130,22 @@ it("runs steps of several builds at once, each in its own container", async () =
   const built = await Promise.all([1, 2, 3].map((each) => harness.build({ commands: [`echo ${each} > /which`] })));
   expect(new Set(built.map(({ result }) => result.layers.at(-1)?.digest)).size).toBe(3);
   await eventually(async () => expect(await harness.containers()).toEqual([]));
+});
+
+it("says that the builder's disk is full, leaves nothing half, and goes on when there is room", async () => {
+  const place = join(harness.directory, "small");
+  mkdirSync(place);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", place]);
+  try {
+    const engine = harness.openEngine("small");
+    const spec = { commands: ["head -c 16M /dev/urandom > /large"] };
+    await expect(harness.build(spec, { engine })).rejects.toMatchObject({ code: "build.disk_full" });
+    expect(readdirSync(join(place, "drafts"))).toEqual([]);
+    execFileSync("mount", ["-o", "remount,size=64m", place]);
+    const { result } = await harness.build(spec, { engine });
+    const root = await harness.mount(result.layers);
+    expect(statSync(join(root, "large")).size).toBe(16 * 2 ** 20);
+  } finally {
+    execFileSync("umount", [place]);
+  }
 });

@@ -1,6 +1,6 @@
 import { execFileSync, fork } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -124,4 +124,21 @@ it("shows nothing of a layer whose process was killed in the middle of unpacking
   expect(drafts()).toEqual([]);
   await store.ensure([ref]);
   expect(store.has(ref.digest)).toBe(true);
+});
+
+it("keeps nothing half of a layer that its disk has no room for, and has it when there is room", async () => {
+  const { ref, blob } = layer(randomBytes(16 * 2 ** 20));
+  const place = join(directory, "layers");
+  mkdirSync(place);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", place]);
+  try {
+    const store = new LayerStore(place, { get: async () => Readable.from([blob]) });
+    await expect(store.ensure([ref])).rejects.toMatchObject({ code: "layer.unavailable" });
+    expect([store.has(ref.digest), readdirSync(place)]).toEqual([false, []]);
+    execFileSync("mount", ["-o", "remount,size=64m", place]);
+    await store.ensure([ref]);
+    expect(statSync(join(store.path(ref.digest), "file")).size).toBe(16 * 2 ** 20);
+  } finally {
+    execFileSync("umount", [place]);
+  }
 });
