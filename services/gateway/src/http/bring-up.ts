@@ -20,6 +20,8 @@ const PAUSE_MAX_MS = 500;
 const PAUSE_GROWTH = 1.5;
 /** A look that hangs is not the last one. */
 const LOOK_MAX_MS = 10_000;
+/** The last look has little time left; cut shorter, it would tell of its own end and not of what is to be seen. */
+const LOOK_MIN_MS = 500;
 /** A refusal comes at once; who says nothing for so long has accepted. */
 const PORT_SILENCE_MS = 1_000;
 const SEEN_MAX = 1_000;
@@ -72,7 +74,7 @@ async function untilReady(inside: Inside, check: Check, beganMs: number): Promis
   let seen: Seen = "nothing";
   let pauseMs = PAUSE_MIN_MS;
   for (let leftMs = check.timeout_ms; leftMs > 0; leftMs = endsMs - clock.monotonicMs()) {
-    seen = await look(inside, check, Math.min(leftMs, LOOK_MAX_MS));
+    seen = await look(inside, check, Math.min(Math.max(leftMs, LOOK_MIN_MS), LOOK_MAX_MS));
     if (seen === null) return;
     if (inside.gone.aborted) throw clientGone();
     await clock.sleep(Math.min(pauseMs, Math.max(0, endsMs - clock.monotonicMs())));
