@@ -145,6 +145,25 @@ export const ERRORS = {
     "Check the reference, and save credentials: PUT /v1/registries/{host}.",
   ),
   "registry.unavailable": entry("unavailable", "The registry does not answer.", "Try again, or use a base that is here: GET /v1/images."),
+  "fork.not_found": entry("not_found", "There is no such fork.", "List yours: GET /v1/forks."),
+  "fork.too_many": entry(
+    "exhausted",
+    "Too many forks of this organisation are under way.",
+    "Wait for one to end, or cancel one: GET /v1/forks.",
+  ),
+  "fork.no_parent": entry(
+    "invalid",
+    "This sandbox was not made by a fork of a sandbox that still exists.",
+    "Only a child can be promoted; see GET /v1/sandboxes/{id}/lineage.",
+  ),
+  "fork.parent_changed": entry(
+    "conflict",
+    "The parent's files have changed since the fork.",
+    "Look at `details.changed`; promote with `force: true` to give them up.",
+  ),
+  "node.not_found": entry("not_found", "There is no such node.", "List them: GET /v1/nodes."),
+  "node.in_use": entry("conflict", "The node still holds sandboxes.", "Drain it first: POST /v1/nodes/{id}/drain."),
+  "node.join_refused": entry("unauthenticated", "The join token is unknown, used up or expired.", "Make a new one: `banyan node token`."),
   "snapshot.failed": entry("unavailable", "The snapshot could not be made.", "Try again; the sandbox is as it was."),
   "layer.unavailable": entry(
     "unavailable",

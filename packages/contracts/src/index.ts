@@ -2,6 +2,7 @@ export * from "./access.ts";
 export * as api from "./api/index.ts";
 export * from "./build.ts";
 export * from "./errors.ts";
+export * from "./fork.ts";
 export * from "./image.ts";
 export * from "./image-spec.ts";
 export * from "./limits.ts";

@@ -49,5 +49,27 @@ export const LIMITS = {
   /** The kernel takes more lower directories; beyond this an image is flattened. */
   layersPerImage: 100,
   buildEventsPage: 500,
+  forkCountMax: 100_000,
+  /** Children in one message to a node. */
+  forkBatchMax: 500,
+  forkFinishedBatchMax: 100,
+  forkChildrenPage: 1_000,
+  forkEventsPage: 200,
+  /** Items of `each`; in all they must fit into `forkEachBytes` as JSON, for they travel in one message. */
+  forkEachMax: 10_000,
+  forkEachBytes: 512 * 1024,
+  forkStdinBytes: 64 * 1024,
+  forkFileBytes: 64 * 1024,
+  forkOutputBytesDefault: 4 * 1024,
+  forkOutputBytesMax: 64 * 1024,
+  forkDeadlineSDefault: 3_600,
+  forkDeadlineSMax: 7 * 24 * 3_600,
+  /** Forks of an organisation that have not ended. */
+  forksUnfinishedMax: 100,
+  lineageMax: 1_000,
+  diffEntriesPage: 1_000,
+  /** Of one file, in a unified diff; a larger one is only named. */
+  diffFileBytes: 1024 * 1024,
+  diffPatchBytes: 64 * 1024 * 1024,
   buildLogBytes: 16 * 1024 * 1024,
 } as const;

@@ -1,10 +1,22 @@
+import { idPattern } from "@banyan/kernel";
 import { z } from "zod";
 import { LayerRef } from "./image.ts";
+import { Digest } from "./image-spec.ts";
+import { LIMITS } from "./limits.ts";
 import { Env, NetworkPolicy, NodeId, OrgId, Resources, SandboxId, SandboxPath, StartPath, StartTiming, UserSpec } from "./sandbox.ts";
 import { event, nodeRpc } from "./verbs.ts";
 
 export const NODE_ACTIVITY_MAX = 2_000;
 export const NODE_PAGE_MAX = 500;
+export const NODE_LAYERS_SAID_MAX = 256;
+
+export const FrozenId = z.string().regex(idPattern("frz"), "not the id of a frozen layer");
+/** A layer that has no digest yet: a sandbox's files as they were frozen, on the one node that has them. */
+export const FrozenDigest = z.string().regex(/^frozen:frz_[0-9a-hjkmnp-tv-z]{26}$/, "not a frozen layer");
+/** One layer of a sandbox's stack, on its own node. Images and other nodes know only digests. */
+export const StackLayer = z.object({ digest: z.union([Digest, FrozenDigest]), sizeBytes: z.int() });
+export type StackLayer = z.infer<typeof StackLayer>;
+export const isFrozen = (digest: string): boolean => digest.startsWith("frozen:");
 
 const Amounts = z.object({ cpu: z.number(), memoryMb: z.number(), diskMb: z.number(), sandboxes: z.int() });
 
@@ -24,6 +36,11 @@ export const NodeHeartbeat = z.object({
   /** What running sandboxes (and, of disk, stopped ones too) hold of it. */
   used: Amounts,
   pool: z.object({ target: z.int(), free: z.int(), starting: z.int(), waiting: z.int() }),
+  /** The layers used last: the first 16 hexadecimal digits of each digest. */
+  layers: z
+    .array(z.string().regex(/^[0-9a-f]{16}$/))
+    .max(NODE_LAYERS_SAID_MAX)
+    .default([]),
   /** Last activity of sandboxes since the heartbeat before, Unix ms. */
   activity: z.array(z.object({ sandboxId: SandboxId, at: z.int() })).max(NODE_ACTIVITY_MAX),
   at: z.int(),
@@ -34,17 +51,22 @@ export const NODES_BUCKET = "nodes";
 export const NODE_HEARTBEAT_MS = 1_000;
 export const NODE_LEASE_MS = 10_000;
 
-export const NodeView = NodeHeartbeat.omit({ activity: true }).extend({ reachable: z.boolean() });
+/** `cordoned` is the operator's wish, kept by the scheduler; `drain` how far an emptying has come. */
+export const NodeView = NodeHeartbeat.omit({ activity: true, layers: true }).extend({
+  reachable: z.boolean(),
+  cordoned: z.boolean(),
+  draining: z.enum(["move", "stop"]).nullable(),
+});
 export type NodeView = z.infer<typeof NodeView>;
 
-/** Everything a node needs to run a sandbox. `fresh`: its disk is made now; else it must be there. */
+/** Everything a node needs to run a sandbox. `fresh`: its disk is made now, in place of one that is there; else it must be there. */
 export const StartOrder = z.object({
   sandboxId: SandboxId,
   orgId: OrgId,
   epoch: z.int(),
   fresh: z.boolean(),
   /** Bottom first. */
-  layers: z.array(LayerRef).min(1).max(400),
+  layers: z.array(StackLayer).min(1).max(400),
   env: Env,
   workdir: SandboxPath,
   user: UserSpec,
@@ -89,7 +111,7 @@ export const NodeDelete = nodeRpc("sandbox.delete", {
  * ran; `restack`, the upper became the layer; `copy`, the upper was copied while its processes stood still for `pausedMs`.
  */
 export const NodeSnapshot = nodeRpc("sandbox.snapshot", {
-  input: z.object({ sandboxId: SandboxId, epoch: z.int(), layers: z.array(LayerRef).min(1).max(400) }),
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), layers: z.array(StackLayer).min(1).max(400) }),
   output: z.object({
     layers: z.array(LayerRef).min(1).max(400),
     way: z.enum(["stopped", "restack", "copy"]),
@@ -99,6 +121,117 @@ export const NodeSnapshot = nodeRpc("sandbox.snapshot", {
   }),
   deadlineMs: 600_000,
   errors: ["sandbox.stale_epoch", "sandbox.not_found", "snapshot.failed"],
+});
+
+/**
+ * Freezes a sandbox's files into a layer that this node can stack at once, and keeps it until then and for as long as a sandbox here stands on it.
+ * The same `frozenId` again answers like the first time.
+ */
+export const NodeFreeze = nodeRpc("sandbox.freeze", {
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), frozenId: FrozenId, keepUntil: z.int() }),
+  output: z.object({ layer: StackLayer, way: z.enum(["stopped", "restack", "copy"]), pausedMs: z.number() }),
+  deadlineMs: 60_000,
+  errors: ["sandbox.stale_epoch", "sandbox.not_found", "snapshot.failed"],
+});
+
+/** Puts into the blob store what it lacks of a stack, packing frozen layers once, and answers the stack by digests; a deep one as a single layer. */
+export const NodeShip = nodeRpc("layer.ship", {
+  input: z.object({ layers: z.array(StackLayer).min(1).max(400) }),
+  output: z.object({ layers: z.array(LayerRef).min(1).max(400), skipped: z.array(z.string()).max(100) }),
+  deadlineMs: 600_000,
+  errors: ["layer.unavailable", "snapshot.failed"],
+});
+
+/** Nobody will start on these any more: each goes when the last sandbox that stands on it has. Unknown is success. */
+export const NodeRelease = nodeRpc("layer.release", {
+  input: z.object({ frozenIds: z.array(FrozenId).max(100) }),
+  output: z.object({}),
+  deadlineMs: 10_000,
+  errors: [],
+});
+
+/** Whether a sandbox's files are still as they were frozen, and which are not (at most 100 are named). */
+export const NodeCompare = nodeRpc("sandbox.compare", {
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), frozen: FrozenDigest }),
+  output: z.object({ changed: z.array(z.string()).max(100), count: z.int() }),
+  deadlineMs: 60_000,
+  errors: ["sandbox.stale_epoch", "sandbox.not_found", "layer.unavailable"],
+});
+
+/** What a child of a fork runs, and what becomes of it afterwards. The node says how it ended by `ForkChildrenFinished`. */
+export const ChildCommand = z.object({
+  argv: z.array(z.string()).min(1).max(LIMITS.argvItems),
+  env: Env,
+  cwd: SandboxPath.nullable(),
+  user: UserSpec.nullable(),
+  stdin: z.string().nullable(),
+  timeoutMs: z.int().min(1),
+  outputMaxBytes: z.int().min(0),
+  outputToFiles: z.boolean(),
+  after: z.enum(["keep", "stop", "delete"]),
+});
+export type ChildCommand = z.infer<typeof ChildCommand>;
+
+/** One message for many sandboxes that differ little: children of one fork. Their disks are made fresh. */
+export const StartManyOrder = z.object({
+  forkId: z.string().regex(idPattern("frk")),
+  orgId: OrgId,
+  layers: z.array(StackLayer).min(1).max(400),
+  env: Env,
+  workdir: SandboxPath,
+  user: UserSpec,
+  resources: Resources,
+  network: NetworkPolicy,
+  command: ChildCommand.nullable(),
+  /** How long each may wait for a slot. */
+  deadlineMs: z.int(),
+  children: z
+    .array(
+      z.object({
+        index: z.int().min(0),
+        sandboxId: SandboxId,
+        epoch: z.int(),
+        hostname: z.string(),
+        /** Added to the shared ones. */
+        env: Env,
+        stdin: z.string().optional(),
+        files: z.record(SandboxPath, z.string()).optional(),
+      }),
+    )
+    .min(1)
+    .max(LIMITS.forkBatchMax),
+});
+export type StartManyOrder = z.infer<typeof StartManyOrder>;
+
+export const NodeStartMany = nodeRpc("sandbox.start-many", {
+  input: StartManyOrder,
+  /** In the order of the children. Sent again, those that run already are answered like the first time, and no command runs twice. */
+  output: z.object({
+    children: z
+      .array(
+        z.discriminatedUnion("kind", [
+          z.object({ kind: z.literal("started"), path: StartPath, totalMs: z.number() }),
+          z.object({ kind: z.literal("refused"), reason: StartRefusal, retryAfterMs: z.int() }),
+          z.object({ kind: z.literal("failed"), code: z.string(), message: z.string() }),
+        ]),
+      )
+      .max(LIMITS.forkBatchMax),
+  }),
+  deadlineMs: 60_000,
+  errors: ["layer.unavailable"],
+});
+
+/** Like NodeDelete for many. Those of a later epoch stay, and are named. */
+export const NodeDeleteMany = nodeRpc("sandbox.delete-many", {
+  input: z.object({
+    sandboxes: z
+      .array(z.object({ sandboxId: SandboxId, epoch: z.int() }))
+      .min(1)
+      .max(LIMITS.forkBatchMax),
+  }),
+  output: z.object({ stale: z.array(SandboxId).max(LIMITS.forkBatchMax) }),
+  deadlineMs: 60_000,
+  errors: [],
 });
 
 export const NodeSandbox = z.object({

@@ -124,6 +124,10 @@ export type SandboxSpec = z.infer<typeof SandboxSpec>;
 export const hostnameOf = (id: string, spec: Pick<SandboxSpec, "hostname" | "name">): string =>
   spec.hostname ?? spec.name ?? id.replace("_", "-");
 
+/** Where a child of a fork came from. `parentId` null: from an image. */
+export const SandboxOrigin = z.object({ forkId: z.string().regex(idPattern("frk")), index: z.int(), parentId: SandboxId.nullable() });
+export type SandboxOrigin = z.infer<typeof SandboxOrigin>;
+
 /** A sandbox as its owner knows it. Times are Unix milliseconds. */
 export const SandboxRecord = z.object({
   id: SandboxId,
@@ -132,7 +136,9 @@ export const SandboxRecord = z.object({
   state: z.enum(SANDBOX_STATES),
   /** Why it is in this state, where that is not obvious: `idle`, `expired`, `slot_died`, … */
   stateReason: z.string().nullable(),
+  /** Null for a stopped one whose files are all in its stack: any node can start it. */
   nodeId: NodeId.nullable(),
+  origin: SandboxOrigin.nullable(),
   /** Its incarnation: goes up at every start. Commands carry it. */
   epoch: z.int(),
   /** Goes up at every change of the row. */

@@ -111,7 +111,8 @@ export const UpdateSandbox = rpc("scheduler", "sandbox.update", {
 
 /** Where a running sandbox is. Asked when the gateway's own memory of it is missing or stale. */
 export const RouteSandbox = rpc("scheduler", "sandbox.route", {
-  input: Ref,
+  /** `stopped`: also where it only lies, for what needs its files alone. */
+  input: Ref.extend({ stopped: z.boolean().optional() }),
   output: SandboxRoute,
   deadlineMs: 5_000,
   errors: ["sandbox.not_found", "sandbox.not_running", "node.unreachable", "database.unavailable"],
@@ -147,6 +148,49 @@ export const GetUsage = rpc("scheduler", "usage.get", {
   output: z.object({ usage: Quota }),
   deadlineMs: 5_000,
   errors: ["database.unavailable"],
+});
+
+/** cordon: it takes no new sandboxes; uncordon: it does again. */
+export const CordonNode = rpc("scheduler", "node.cordon", {
+  input: z.object({ nodeId: NodeId, cordoned: z.boolean() }),
+  output: z.object({ node: NodeView }),
+  deadlineMs: 5_000,
+  errors: ["node.not_found", "database.unavailable"],
+});
+
+/**
+ * Cordons a node and empties it: each sandbox is stopped, its files go to the blob store, and one that ran is started on another node (`move`) or
+ * stays stopped (`stop`). Goes on after the answer; repeated calls tell how far it has come.
+ */
+export const DrainNode = rpc("scheduler", "node.drain", {
+  input: z.object({ nodeId: NodeId, mode: z.enum(["move", "stop"]) }),
+  output: z.object({ node: NodeView, left: z.int(), failed: z.array(z.object({ sandboxId: SandboxId, reason: z.string() })).max(100) }),
+  deadlineMs: 10_000,
+  errors: ["node.not_found", "node.unreachable", "database.unavailable"],
+});
+
+/** Forgets a node that holds nothing any more; `force`: also one that is gone for good, whose sandboxes become failed. */
+export const RemoveNode = rpc("scheduler", "node.remove", {
+  input: z.object({ nodeId: NodeId, force: z.boolean() }),
+  output: z.object({ lost: z.int() }),
+  deadlineMs: 15_000,
+  errors: ["node.not_found", "node.in_use", "database.unavailable"],
+});
+
+/** Puts a stopped sandbox's files into the blob store and gives up its disk: it can be started on any node then. */
+export const ArchiveSandbox = rpc("scheduler", "sandbox.archive", {
+  input: Ref,
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 600_000,
+  errors: [
+    "sandbox.not_found",
+    "sandbox.illegal_transition",
+    "sandbox.version_conflict",
+    "snapshot.failed",
+    "layer.unavailable",
+    "node.unreachable",
+    "database.unavailable",
+  ],
 });
 
 export const ListNodes = rpc("scheduler", "node.list", {

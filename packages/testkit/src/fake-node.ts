@@ -216,6 +216,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
         capacity,
         used: used(),
         pool: { target: slots, free, starting: 0, waiting },
+        layers: [],
         activity,
         at: clock.now(),
       });

@@ -31,6 +31,8 @@ const FETCHES_MAX = 2;
 const LAYER_BYTES_MAX = 64 * 1024 ** 3;
 const DRAFT_PREFIX = ".new-";
 const TRASH_PREFIX = ".old-";
+/** As a heartbeat says them. */
+const SHORT_DIGITS = 16;
 const USES_FILE = ".uses.json";
 
 /** The node's layers, each unpacked once into a directory named by its digest. A directory of that name is complete. */
@@ -106,6 +108,12 @@ export class LayerStore {
         else this.#held.set(name, left);
       }
     };
+  }
+
+  /** The first digits of the digests of at most so many, the one used last first. */
+  usedLast(max: number): string[] {
+    const byUse = [...this.#present].sort(([, one], [, other]) => other - one);
+    return byUse.slice(0, max).map(([name]) => name.slice(0, SHORT_DIGITS));
   }
 
   /** Those that could be removed as far as is known here, the one used longest ago first. */

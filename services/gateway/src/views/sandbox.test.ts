@@ -37,6 +37,7 @@ it("shows a record as the schema promises, without the environment", () => {
     spec: specOf(api.CreateSandboxBody.parse({ env: { SECRET: "s" }, labels: { task: "1" } }), "default"),
     state: "stopped",
     stateReason: "idle",
+    origin: null,
     nodeId: "n1",
     epoch: 3,
     version: 9,

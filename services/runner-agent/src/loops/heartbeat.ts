@@ -1,5 +1,5 @@
 import type { Bucket } from "@banyan/bus";
-import { NODE_HEARTBEAT_MS, type NodeHeartbeat } from "@banyan/contracts";
+import { NODE_HEARTBEAT_MS, NODE_LAYERS_SAID_MAX, type NodeHeartbeat } from "@banyan/contracts";
 import { type Loop, startLoop } from "@banyan/service";
 import type { NodeParts } from "../sandboxes/parts.ts";
 
@@ -10,7 +10,7 @@ export interface Identity {
   startedAt: number;
 }
 
-export function heartbeatOf({ nodeId, state, capacity, registry, pool, clock }: NodeParts, identity: Identity): NodeHeartbeat {
+export function heartbeatOf({ nodeId, state, capacity, registry, pool, layers, clock }: NodeParts, identity: Identity): NodeHeartbeat {
   return {
     nodeId,
     ...identity,
@@ -18,6 +18,7 @@ export function heartbeatOf({ nodeId, state, capacity, registry, pool, clock }: 
     capacity,
     used: registry.used(),
     pool: pool.status,
+    layers: layers.usedLast(NODE_LAYERS_SAID_MAX),
     activity: registry.takeActivity(),
     at: clock.now(),
   };

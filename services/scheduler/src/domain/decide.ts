@@ -53,9 +53,9 @@ function change(sandbox: Sandbox, command: Command, now: number): Partial<Sandbo
     case "start":
       return { epoch: sandbox.epoch + 1, deadlineAt: command.deadlineAt, launch: null, stateReason: null };
     case "started":
-      return { launch: command.launch, startedAt: now, stoppedAt: null, lastActiveAt: now, stateReason: null };
+      return { hasDisk: true, launch: command.launch, startedAt: now, stoppedAt: null, lastActiveAt: now, stateReason: null };
     case "recovered":
-      return { startedAt: sandbox.startedAt ?? now, stoppedAt: null, lastActiveAt: now, stateReason: null };
+      return { hasDisk: true, startedAt: sandbox.startedAt ?? now, stoppedAt: null, lastActiveAt: now, stateReason: null };
     case "stop":
     case "delete":
       return { deadlineAt: command.deadlineAt, stateReason: command.reason };

@@ -24,6 +24,8 @@ export function sandboxOf(changes: Partial<Sandbox> = {}): Sandbox {
       layers: [],
       config: { env: {}, workdir: "/", user: "root", entrypoint: [], ready: null, resources: {} },
     },
+    hasDisk: false,
+    origin: null,
     launch: null,
     state: "starting",
     stateReason: null,

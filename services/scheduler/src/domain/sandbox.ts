@@ -25,6 +25,8 @@ export interface Launch {
 /** The whole row: what others may know, and what only the scheduler needs. */
 export interface Sandbox extends SandboxRecord {
   stack: Stack;
+  /** It has a disk, on its node; else all its files are in its stack, and its next start makes it one. */
+  hasDisk: boolean;
   launch: Launch | null;
   /** In an unfinished state: when the loops look after it. Null in every other. */
   deadlineAt: number | null;
@@ -32,7 +34,7 @@ export interface Sandbox extends SandboxRecord {
 }
 
 export function recordOf(sandbox: Sandbox): SandboxRecord {
-  const { stack: _stack, launch: _launch, deadlineAt: _deadlineAt, updatedAt: _updatedAt, ...record } = sandbox;
+  const { stack: _stack, hasDisk: _hasDisk, launch: _launch, deadlineAt: _deadlineAt, updatedAt: _updatedAt, ...record } = sandbox;
   return record;
 }
 
@@ -43,7 +45,7 @@ export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
     sandboxId: id,
     orgId,
     epoch,
-    fresh: epoch === FIRST_EPOCH,
+    fresh: !sandbox.hasDisk,
     layers: stack.layers,
     env: { ...stack.config.env, ...spec.env },
     workdir: spec.workdir ?? stack.config.workdir,
@@ -55,5 +57,5 @@ export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
   };
 }
 
-/** A sandbox with this epoch has never been stopped: its disk is made by its start. */
+/** Of a sandbox that has never been stopped. */
 export const FIRST_EPOCH = 1;

@@ -107,6 +107,7 @@ const beat = (changes: Partial<NodeHeartbeat> = {}): NodeHeartbeat => ({
   capacity: { cpu: 8, memoryMb: 8_192, diskMb: 100_000, sandboxes: 10 },
   used: { cpu: 0, memoryMb: 0, diskMb: 0, sandboxes: 0 },
   pool: { target: 4, free: 4, starting: 0, waiting: 0 },
+  layers: [],
   activity: [],
   at: 1,
   ...changes,

@@ -127,8 +127,8 @@ export class Nodes {
 
   views(): NodeView[] {
     return Array.from(this.#known.values(), ({ beat, reachable }) => {
-      const { activity: _activity, ...view } = beat;
-      return { ...view, reachable };
+      const { activity: _activity, layers: _layers, ...view } = beat;
+      return { ...view, reachable, cordoned: false, draining: null };
     });
   }
 

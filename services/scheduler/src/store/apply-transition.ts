@@ -11,7 +11,7 @@ export async function applyTransition({ sql }: Database, before: Sandbox, next: 
   const changed = await sql`
     with changed as (
       update sandboxes set
-        state = ${next.state}, state_reason = ${next.stateReason}, node_id = ${next.nodeId}, epoch = ${next.epoch}, version = ${next.version},
+        state = ${next.state}, state_reason = ${next.stateReason}, node_id = ${next.nodeId}, epoch = ${next.epoch}, has_disk = ${next.hasDisk}, version = ${next.version},
         launch = ${launch}::text::jsonb, started_at = ${next.startedAt}, stopped_at = ${next.stoppedAt},
         last_active_at = greatest(last_active_at, ${next.lastActiveAt}), deadline_at = ${next.deadlineAt}, updated_at = ${next.updatedAt}
       where id = ${before.id} and epoch = ${before.epoch} and version = ${before.version}

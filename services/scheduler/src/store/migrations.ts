@@ -60,4 +60,11 @@ export const migrations = [
       );
       create index snapshots_by_time on snapshots (at);`,
   },
+  {
+    name: "0003-forks",
+    sql: `
+      alter table sandboxes add column origin jsonb, add column has_disk boolean not null default true;
+      create index sandboxes_by_fork on sandboxes ((origin->>'forkId')) where origin is not null;
+      create index sandboxes_by_parent on sandboxes ((origin->>'parentId')) where origin is not null;`,
+  },
 ] as const;

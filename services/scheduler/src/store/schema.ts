@@ -1,5 +1,5 @@
-import type { ImageConfig, Labels, NodeSnapshot, OutputOf, SandboxSpec, SandboxState } from "@banyan/contracts";
-import { bigint, index, integer, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import type { ImageConfig, Labels, NodeSnapshot, OutputOf, SandboxOrigin, SandboxSpec, SandboxState } from "@banyan/contracts";
+import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import type { z } from "zod";
 import type { Changed } from "../domain/decide.ts";
 import type { Launch, Stack } from "../domain/sandbox.ts";
@@ -17,6 +17,8 @@ export const sandboxes = pgTable(
     spec: jsonb("spec").$type<Omit<SandboxSpec, "labels">>().notNull(),
     labels: jsonb("labels").$type<z.infer<typeof Labels>>().notNull(),
     stack: jsonb("stack").$type<Stack>().notNull(),
+    origin: jsonb("origin").$type<SandboxOrigin>(),
+    hasDisk: boolean("has_disk").notNull(),
     launch: jsonb("launch").$type<Launch>(),
     state: text("state").$type<SandboxState>().notNull(),
     stateReason: text("state_reason"),
