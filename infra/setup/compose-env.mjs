@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ROOT } from "./workspace.mjs";
@@ -13,15 +13,20 @@ const SECRETS = [
   "BANYAN_NATS_SCHEDULER_PASSWORD",
   "BANYAN_NATS_IMAGE_BUILDER_PASSWORD",
   "BANYAN_NATS_NODE_PASSWORD",
+  "BANYAN_NATS_PUBLISHER_PASSWORD",
 ];
 
-/** Makes the secrets of docker-compose.yml once and keeps them. A leading letter: nats-server would read digits as a number. */
+/**
+ * Makes the secrets of docker-compose.yml once and keeps them; adds those that a later version asks for. A leading letter: nats-server would read
+ * digits as a number.
+ */
 export function ensureComposeEnv() {
-  if (existsSync(COMPOSE_ENV)) return;
   const secret = () => `s${randomBytes(24).toString("hex")}`;
-  const lines = [...SECRETS.map((name) => `${name}=${secret()}`), `BANYAN_BOOTSTRAP_KEY=bny_${secret()}`];
+  const wanted = [...SECRETS.map((name) => [name, secret()]), ["BANYAN_BOOTSTRAP_KEY", `bny_${secret()}`]];
   mkdirSync(join(ROOT, ".banyan"), { recursive: true });
-  writeFileSync(COMPOSE_ENV, `${lines.join("\n")}\n`, { mode: 0o600 });
+  const kept = existsSync(COMPOSE_ENV) ? readFileSync(COMPOSE_ENV, "utf8") : "";
+  const lacking = wanted.filter(([name]) => !kept.split("\n").some((line) => line.startsWith(`${name}=`)));
+  appendFileSync(COMPOSE_ENV, lacking.map(([name, value]) => `${name}=${value}\n`).join(""), { mode: 0o600 });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,10 +1,13 @@
-import { NODES_BUCKET, NodeId, type Owner, SandboxDied, SUBJECTS } from "@banyan/contracts";
+import { NODES_BUCKET, NodeId, type Owner, RunFork, SandboxDied, SUBJECTS } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import { BLOBS_BUCKET } from "./blobs/index.ts";
 import { inboxPrefixOf } from "./connect.ts";
 
-/** A service of the cluster, or one node. `nodeId: "*"` is one credential for all nodes: simpler, and then a node may pass for another. */
-export type BusRole = { kind: Owner } | { kind: "node"; nodeId: string };
+/**
+ * A service of the cluster, or one node, or whoever publishes forks straight on the bus. `nodeId: "*"` is one credential for all nodes: simpler,
+ * and then a node may pass for another.
+ */
+export type BusRole = { kind: Owner } | { kind: "node"; nodeId: string } | { kind: "publisher" };
 
 export interface BusUser {
   user: string;
@@ -80,6 +83,17 @@ function grantsOfNode(nodeId: string): Grants {
   };
 }
 
+/**
+ * Publishes forks and hears what becomes of them, of any organisation's: an operator's credential. It has none of JetStream's API: who may make a
+ * consumer names the subject it delivers to, and so could say anything to anyone.
+ */
+const PUBLISHER: Grants = { publish: [RunFork.subject], subscribe: [SUBJECTS.eventsOf("fork")] };
+
+function grantsOf(role: BusRole): Grants {
+  if (role.kind === "node") return grantsOfNode(role.nodeId);
+  return role.kind === "publisher" ? PUBLISHER : GRANTS[role.kind];
+}
+
 /** The `authorization` block of nats-server's configuration. */
 export function permissionsConfig(users: readonly BusUser[]): string {
   return `authorization {\n  users: [\n${users.map(userBlock).join("\n")}\n  ]\n}\n`;
@@ -87,16 +101,18 @@ export function permissionsConfig(users: readonly BusUser[]): string {
 
 function userBlock({ user, password, role }: BusUser): string {
   assert(USER_NAME.test(user), `a bus user's name holds letters, digits, - and _: ${user}`);
-  const { publish, subscribe } = role.kind === "node" ? grantsOfNode(role.nodeId) : GRANTS[role.kind];
+  const { publish, subscribe } = grantsOf(role);
   // Each hears the answers to its own requests only: connectBus puts the user's name into its inboxes.
   const heard = [...subscribe, `${inboxPrefixOf(user)}.>`];
+  // An event carries the inbox in which its sender awaits the stream's acknowledgement: a mere listener must not answer there.
+  const responses = role.kind === "publisher" ? [] : [`        allow_responses: ${RESPONSES}`];
   return [
     "    {",
     `      user: ${JSON.stringify(user)}, password: ${JSON.stringify(password)}`,
     "      permissions: {",
     `        publish: { allow: ${JSON.stringify(publish)} }`,
     `        subscribe: { allow: ${JSON.stringify(heard)} }`,
-    `        allow_responses: ${RESPONSES}`,
+    ...responses,
     "      }",
     "    }",
   ].join("\n");

@@ -1,10 +1,11 @@
 import { Readable } from "node:stream";
 import { type Bus, type BusRole, connectBus, permissionsConfig } from "@banyan/bus";
-import { ListLayerUsers, ListNodes, NodeDelete, SandboxDied } from "@banyan/contracts";
+import { CheckLayer, ForkEnded, ListLayerUsers, ListNodes, NodeDelete, RunFork, SandboxDied } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { startNats, type TestNats } from "@banyan/testkit";
-import { connect } from "@nats-io/transport-node";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { jetstream } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const ROLES: Record<string, BusRole> = {
   gateway: { kind: "gateway" },
@@ -12,6 +13,7 @@ const ROLES: Record<string, BusRole> = {
   builder: { kind: "image-builder" },
   "node-a": { kind: "node", nodeId: "a" },
   "node-b": { kind: "node", nodeId: "b" },
+  publisher: { kind: "publisher" },
 };
 const users = Object.entries(ROLES).map(([user, role]) => ({ user, password: `secret of ${user}`, role }));
 
@@ -118,6 +120,89 @@ it("lets a node read and put blobs, and make no place for them", async () => {
   }
   await expect(node.blobs.put("layers/c", Readable.from(failing()))).rejects.toMatchObject({ code: "bus.unavailable" });
   expect(await node.blobs.has("layers/c")).toBe(false);
+});
+
+describe("a publisher of forks", () => {
+  const ended = () => ({
+    forkId: newId("frk"),
+    orgId: newId("org"),
+    state: "done" as const,
+    reason: null,
+    counts: { total: 0, waiting: 0, starting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, lost: 0 },
+    winner: null,
+    at: 0,
+  });
+  const withNats = async (use: (connection: NatsConnection) => Promise<void>): Promise<void> => {
+    const connection = await connect({
+      servers: `127.0.0.1:${nats.port}`,
+      user: "publisher",
+      pass: "secret of publisher",
+      inboxPrefix: "_INBOX_publisher",
+    });
+    try {
+      await use(connection);
+    } finally {
+      await connection.close();
+    }
+  };
+  /** What the server answers to a publish that nobody acknowledges. */
+  const refusalOf = async (connection: NatsConnection, subject: string): Promise<string> => {
+    for await (const status of publishing(connection, subject)) if (status.type === "error") return status.error.message;
+    return "the connection ended";
+  };
+  const publishing = (connection: NatsConnection, subject: string) => {
+    const statuses = connection.status();
+    connection.publish(subject, "{}");
+    return statuses;
+  };
+
+  it("publishes one by JetStream and hears how forks go", async () => {
+    await scheduler.publishJob(CheckLayer, { digest: `sha256:${"0".repeat(64)}` }, {});
+    await withNats(async (connection) => {
+      const said = connection.subscribe(ForkEnded.pattern, { max: 1 });
+      await connection.flush();
+      expect(await jetstream(connection).publish(RunFork.subject, "{}", { msgID: "one" })).toMatchObject({ duplicate: false });
+      expect(await jetstream(connection).publish(RunFork.subject, "{}", { msgID: "one" })).toMatchObject({ duplicate: true });
+      const event = ended();
+      await scheduler.emit(ForkEnded, event.forkId, event);
+      for await (const message of said) expect(message.json()).toEqual(event);
+      expect(said.getProcessed()).toBe(1);
+    });
+  });
+
+  it.each([
+    CheckLayer.subject,
+    ListNodes.subject,
+    NodeDelete.on("a").subject,
+    ForkEnded.subjectOf("frk_x"),
+    "$KV.nodes.a",
+    "$O.blobs.C.x",
+    "_INBOX_scheduler.x",
+    "$JS.API.CONSUMER.CREATE.EVENTS",
+    "$JS.API.STREAM.MSG.GET.EVENTS",
+    "$JS.API.STREAM.DELETE.JOBS",
+  ])("says nothing on %s", (subject) =>
+    withNats(async (connection) => expect(await refusalOf(connection, subject)).toMatch(/Permissions Violation for Publish/i)),
+  );
+
+  it.each(["evt.sandbox.>", "job.>", "rpc.scheduler.>", "_INBOX_scheduler.>", "$KV.>", ">"])("hears nothing on %s", (subject) =>
+    withNats(async (connection) => {
+      const refused = Promise.withResolvers<Error>();
+      connection.subscribe(subject, { callback: (error) => void (error && refused.resolve(error)) });
+      expect((await refused.promise).message).toMatch(/Permissions Violation for Subscription/i);
+    }),
+  );
+
+  it("does not answer in the place of the stream to whoever says an event", () =>
+    withNats(async (connection) => {
+      const heard = Promise.withResolvers<string>();
+      connection.subscribe(ForkEnded.pattern, { callback: (_, message) => heard.resolve(message.reply ?? "") });
+      await connection.flush();
+      await scheduler.emit(ForkEnded, newId("frk"), ended());
+      const reply = await heard.promise;
+      expect(reply).toMatch(/^_INBOX_scheduler/);
+      expect(await refusalOf(connection, reply)).toMatch(/Permissions Violation for Publish/i);
+    }));
 });
 
 it("refuses a wrong password at once, with a clear sentence", async () => {
