@@ -231,11 +231,15 @@ describe("a command that is expected", () => {
   });
 
   it("runs once, by another handler, where the waiting one was killed", async () => {
-    quiet.init.expectExec();
-    await eventually(() => expect(handlers()).toBe(1));
-    await quiet.init.killAll();
-    await eventually(() => expect(handlers()).toBe(0));
-    expect(await run(quiet.init, "echo again >> /tmp/ran; cat /tmp/ran")).toMatchObject({ stdout: "again\n", code: 0 });
+    for (let ran = 1; ran <= 20; ran++) {
+      quiet.init.expectExec();
+      await eventually(() => expect(handlers()).toBe(1));
+      await quiet.init.killAll();
+      // Looked at without a pause: the client has not heard yet that its spare connection is gone.
+      while (handlers() > 0);
+      expect(await run(quiet.init, "echo >> /tmp/ran; wc -l < /tmp/ran")).toMatchObject({ stdout: `${ran}\n`, code: 0 });
+      await eventually(() => expect(handlers()).toBe(0));
+    }
   });
 
   it("has none waiting once the client is closed", async () => {

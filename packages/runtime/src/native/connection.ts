@@ -1,6 +1,7 @@
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Fields, type Frame, FrameDecoder } from "./frame.ts";
 import { NativeError, type NativeErrorCode } from "./native-error.ts";
+import { open, type Place } from "./spare.ts";
 import { Tag, Type } from "./wire.ts";
 
 const CODES: ReadonlySet<string> = new Set<NativeErrorCode>([
@@ -43,10 +44,9 @@ export class Connection {
   #isFinished = false;
   #brokenBy: NativeError | undefined;
 
-  /** `to`: where to connect, or a connection on which nothing was said yet. */
-  constructor(to: string | Socket, request: Buffer, handler: ConnectionHandler) {
+  constructor(to: Place, request: Buffer, handler: ConnectionHandler) {
     this.#handler = handler;
-    this.#socket = typeof to === "string" ? connect({ path: to }) : to;
+    this.#socket = open(to, request);
     this.#socket.on("data", (chunk) => this.#receive(chunk));
     this.#socket.on("end", () => this.#finish());
     this.#socket.on("close", () => this.#finish());
@@ -54,7 +54,6 @@ export class Connection {
       this.#brokenBy = new NativeError("connection_lost", `the sandbox's init is lost: ${cause.message}`, { cause });
       this.#finish();
     });
-    this.#socket.write(request);
   }
 
   get isEnded(): boolean {

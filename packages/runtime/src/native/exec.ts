@@ -1,8 +1,8 @@
-import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { Connection } from "./connection.ts";
 import { encodeFrame, encodeHeader, type Field, Fields, type Frame } from "./frame.ts";
 import { NativeError, protocolViolation } from "./native-error.ts";
+import type { Place } from "./spare.ts";
 import { Flag, Limit, Tag, Type } from "./wire.ts";
 
 /** What a client waits beyond the command's own timeout: `init` must kill the tree and drain its output first. */
@@ -103,7 +103,7 @@ export class Exec {
   readonly #guard: NodeJS.Timeout | undefined;
   #status: ExitStatus | undefined;
 
-  constructor(to: string | Socket, spec: ExecSpec, handlers: OutputHandlers = {}) {
+  constructor(to: Place, spec: ExecSpec, handlers: OutputHandlers = {}) {
     const started = Promise.withResolvers<number>();
     const exit = Promise.withResolvers<ExitStatus>();
     this.started = started.promise;
@@ -203,7 +203,7 @@ async function feed(exec: Exec, input: AsyncIterable<Uint8Array> | Uint8Array | 
 }
 
 /** Runs a command to its end. An abort kills it. A failing `stdin` source does too, and its failure is the result. */
-export async function runExec(to: string | Socket, spec: ExecSpec, handlers: ExecHandlers): Promise<ExitStatus> {
+export async function runExec(to: Place, spec: ExecSpec, handlers: ExecHandlers): Promise<ExitStatus> {
   const { stdin, signal } = handlers;
   signal?.throwIfAborted();
   const exec = new Exec(to, { ...spec, stdin: stdin !== undefined }, handlers);

@@ -14,7 +14,7 @@ export class FrameStream implements AsyncIterableIterator<Frame, undefined, unde
   #failure: NativeError | undefined;
 
   constructor(socketPath: string, request: Buffer, signal?: AbortSignal) {
-    this.connection = new Connection(socketPath, request, {
+    this.connection = new Connection({ path: socketPath }, request, {
       onFrame: (frame) => {
         this.#put(frame);
         return undefined;

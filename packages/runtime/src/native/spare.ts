@@ -1,5 +1,24 @@
 import { connect, type Socket } from "node:net";
 
+/** Where an `init` listens, and perhaps a connection to it on which nothing was said yet. */
+export interface Place {
+  path: string;
+  spare?: Socket;
+}
+
+/** Says the first thing, on the spare connection where that still leads to somebody. */
+export function open({ path, spare }: Place, request: Buffer): Socket {
+  if (spare !== undefined) {
+    spare.on("error", () => undefined);
+    spare.write(request);
+    // The kernel refuses at once what nobody is left to read, and nobody has read any of it.
+    if (spare.errored === null) return spare;
+  }
+  const socket = connect({ path });
+  socket.write(request);
+  return socket;
+}
+
 /** An agent's next command follows within moments or not at all. */
 const KEPT_MS = 2_000;
 
@@ -17,14 +36,13 @@ export class SpareConnection {
     this.#socketPath = socketPath;
   }
 
-  /** A connection that nothing was sent on: the spare one, or a new one. It is the caller's. */
-  take(): Socket {
+  /** The spare one where there is one. It is the caller's. */
+  take(): Place {
     const spare = this.#spare;
     this.#forget();
-    // One that the other side has left is known by now, or fails like any other that is lost.
-    if (spare === null || spare.destroyed || spare.readableEnded) return connect({ path: this.#socketPath });
+    if (spare === null || spare.destroyed || spare.readableEnded) return { path: this.#socketPath };
     spare.removeAllListeners();
-    return spare;
+    return { path: this.#socketPath, spare };
   }
 
   /** Opens one for the next caller. */
