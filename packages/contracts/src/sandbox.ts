@@ -7,7 +7,8 @@ export const sandboxMachine = machine({
   starting: { started: "running", failed: "failed", gave_up: "stopped", delete: "deleting" },
   running: { stop: "stopping", died: "stopped", lost: "failed", delete: "deleting" },
   stopping: { stopped: "stopped", lost: "failed", delete: "deleting" },
-  stopped: { start: "starting", lost: "failed", delete: "deleting" },
+  // Its files went into its stack, or became those of a child: nothing of it is left on a node.
+  stopped: { start: "starting", archived: "stopped", promoted: "stopped", lost: "failed", delete: "deleting" },
   failed: { recovered: "running", delete: "deleting" },
   deleting: { deleted: "deleted" },
   deleted: {},
@@ -24,6 +25,8 @@ export type SandboxEvent =
   | "lost"
   | "stopped"
   | "start"
+  | "archived"
+  | "promoted"
   | "recovered"
   | "deleted";
 

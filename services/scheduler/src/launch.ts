@@ -2,7 +2,7 @@ import { CheckLayer, Digest, fault, isFault, type NodeStart, type OutputOf } fro
 import type { AppError } from "@banyan/kernel";
 import type { Context } from "./context.ts";
 import { move } from "./domain/decide.ts";
-import { amountsOf, type Placement, place } from "./domain/place.ts";
+import { type Asked, amountsOf, layerKey, type Placement, place } from "./domain/place.ts";
 import type { Launch, Sandbox } from "./domain/sandbox.ts";
 import { nodeOf, startOn } from "./node-calls.ts";
 
@@ -90,17 +90,23 @@ function haveChecked({ bus, clock, logger }: Context, { details }: AppError): vo
     .catch((err) => logger.warn({ err, digest: digest.data }, "a layer that a node cannot have was not reported"));
 }
 
+/** What a new disk of it takes of a node. */
+export const askedOf = ({ spec, stack }: Pick<Sandbox, "spec" | "stack">): Asked => ({
+  amounts: amountsOf(spec.resources),
+  layers: stack.layers.map(layerKey),
+});
+
 /** Elsewhere if there is room; else, where a node only lacked a slot and nobody waited for it yet, there again to wait. */
 function placeAgain(ctx: Context, sandbox: Sandbox, excluded: ReadonlySet<string>, full: Set<string>): Placement {
   const entry = ctx.ledger.get(sandbox.id);
   // Its own reservation must not stand in its way.
   if (entry !== undefined) ctx.ledger.put({ ...entry, nodeId: null });
-  const asked = amountsOf(sandbox.spec.resources);
-  const other = place(ctx.nodes.candidates(), asked, excluded, ctx.random);
+  const asked = askedOf(sandbox);
+  const other = place(ctx.nodes.candidates(), { ...asked, excluded }, ctx.random);
   if (other.kind === "placed" || full.size === 0) return other;
   const others = new Set([...excluded].filter((nodeId) => !full.has(nodeId)));
   full.clear();
-  const again = place(ctx.nodes.candidates(), asked, others, ctx.random);
+  const again = place(ctx.nodes.candidates(), { ...asked, excluded: others }, ctx.random);
   return again.kind === "placed" ? { ...again, elsewhere: false } : again;
 }
 

@@ -7,12 +7,16 @@ export interface Candidate {
   nodeId: string;
   reachable: boolean;
   state: NodeView["state"];
+  /** Its operator wants no new sandboxes there. */
+  cordoned: boolean;
   capacity: Amounts;
   /** With everything promised so far, the starts under way included. */
   used: Amounts;
   slotsFree: number;
   /** Starts that wait for a slot there. */
   waiting: number;
+  /** What it need not fetch, by `layerKey`. As a node says it: those used last. */
+  layers: ReadonlySet<string>;
 }
 
 export type Placement =
@@ -32,21 +36,48 @@ export const amountsOf = (resources: Resources): Amounts => ({
   sandboxes: 1,
 });
 
+/** What is asked of a node. */
+export interface Asked {
+  amounts: Amounts;
+  /** By `layerKey`; whoever has them all comes first among those that have a free slot. */
+  layers?: readonly string[];
+  excluded?: ReadonlySet<string>;
+}
+
 /**
  * Two random nodes and the better of them, not the emptiest of all: the emptiest is the same for everyone who looks at the same moment,
  * and a view that is a second old then sends them all to one node.
  */
-export function place(nodes: readonly Candidate[], asked: Amounts, excluded: ReadonlySet<string>, random: () => number): Placement {
-  const able = nodes.filter((node) => isAvailable(node) && !excluded.has(node.nodeId) && fits(node.capacity, node.used, asked));
-  const free = able.filter((node) => node.slotsFree > 0);
-  if (able.length === 0) return refusal(nodes, asked);
-  const chosen = better(free.length > 0 ? free : able, random);
-  return { kind: "placed", nodeId: chosen.nodeId, elsewhere: free.some((node) => node !== chosen) };
+export function place(nodes: readonly Candidate[], asked: Asked, random: () => number): Placement {
+  const { amounts, layers = [], excluded = NOBODY } = asked;
+  const able: Candidate[] = [];
+  const free: Candidate[] = [];
+  const near: Candidate[] = [];
+  for (const node of nodes) {
+    if (!isAvailable(node) || excluded.has(node.nodeId) || !fits(node.capacity, node.used, amounts)) continue;
+    able.push(node);
+    if (node.slotsFree <= 0) continue;
+    free.push(node);
+    if (layers.every((layer) => node.layers.has(layer))) near.push(node);
+  }
+  if (able.length === 0) return refusal(nodes, amounts);
+  const chosen = better(near.length > 0 ? near : free.length > 0 ? free : able, random);
+  return { kind: "placed", nodeId: chosen.nodeId, elsewhere: free.length > 1 };
 }
 
-const isAvailable = (node: Candidate): boolean => node.reachable && node.state === "ready";
+const NOBODY: ReadonlySet<string> = new Set();
 
-function fits(capacity: Amounts, used: Amounts, asked: Amounts): boolean {
+/** Takes what is new. */
+export const isAvailable = (node: Candidate): boolean => node.reachable && node.state === "ready" && !node.cordoned;
+
+const KEY_LENGTH = 16;
+
+/** As a node names its layers in heartbeats; of a frozen layer, which no heartbeat names, something that none has. */
+export const layerKey = ({ digest }: { digest: string }): string =>
+  digest.startsWith(DIGEST_PREFIX) ? digest.slice(DIGEST_PREFIX.length, DIGEST_PREFIX.length + KEY_LENGTH) : digest;
+const DIGEST_PREFIX = "sha256:";
+
+export function fits(capacity: Amounts, used: Amounts, asked: Amounts): boolean {
   return (
     used.cpu + asked.cpu <= capacity.cpu &&
     used.memoryMb + asked.memoryMb <= capacity.memoryMb &&

@@ -1,8 +1,8 @@
 import {
   hostnameOf,
   type ImageConfig,
-  type LayerRef,
   type SandboxRecord,
+  type StackLayer,
   type StartOrder,
   type StartPath,
   type StartTiming,
@@ -11,8 +11,8 @@ import {
 /** The image as it was when the sandbox was created: its name may mean another one later, the upper fits only this. */
 export interface Stack {
   imageId: string;
-  /** Bottom first. */
-  layers: LayerRef[];
+  /** Bottom first. Of one without a disk: digests only, so that any node can have them. */
+  layers: StackLayer[];
   config: ImageConfig;
 }
 

@@ -1,10 +1,10 @@
 import { CreateSandbox, fault, type InputOf, isFault, type OutputOf, type Resources } from "@banyan/contracts";
 import type { AppError } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
-import { amountsOf, place } from "../domain/place.ts";
+import { place } from "../domain/place.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
 import { FIRST_EPOCH, type Sandbox, type Stack } from "../domain/sandbox.ts";
-import { type Flight, type Launched, launch } from "../launch.ts";
+import { askedOf, type Flight, type Launched, launch } from "../launch.ts";
 import { deleteOn, nodeOf } from "../node-calls.ts";
 import { answerLikeFirst } from "./answer-like-first.ts";
 import { started } from "./started.ts";
@@ -60,7 +60,7 @@ function resourcesOf({ spec, leftToImage = [] }: Input, { config }: Stack): Reso
 function reserve(ctx: Context, { id, orgId, spec, quota, deadlineMs }: Input, stack: Stack): { sandbox: Sandbox; elsewhere: boolean } {
   const shortage = shortageOf(ctx.ledger.usage(orgId), chargeOf("starting", spec.resources), quota);
   if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
-  const placement = place(ctx.nodes.candidates(), amountsOf(spec.resources), new Set(), ctx.random);
+  const placement = place(ctx.nodes.candidates(), askedOf({ spec, stack }), ctx.random);
   if (placement.kind === "none_fits") throw fault("node.none_fits", { asked: spec.resources });
   if (placement.kind === "none_available") throw fault("node.none_available", { retryAfterMs: placement.retryAfterMs });
   const now = ctx.clock.now();

@@ -69,7 +69,7 @@ function checkRoom(ctx: Context, sandbox: Sandbox, { quota }: Input): void {
   if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
   const node = ctx.nodes.candidate(nodeOf(sandbox));
   if (node === null || !node.reachable) throw fault("node.unreachable", { nodeId: sandbox.nodeId });
-  const placement = place([node], { ...amountsOf(sandbox.spec.resources), diskMb: 0 }, new Set(), ctx.random);
+  const placement = place([{ ...node, cordoned: false }], { amounts: { ...amountsOf(sandbox.spec.resources), diskMb: 0 } }, ctx.random);
   if (placement.kind === "none_fits") throw fault("node.none_fits", { nodeId: node.nodeId });
   if (placement.kind === "none_available")
     throw fault("node.none_available", { nodeId: node.nodeId, retryAfterMs: placement.retryAfterMs });

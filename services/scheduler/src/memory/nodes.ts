@@ -3,6 +3,13 @@ import type { Clock } from "@banyan/kernel";
 import type { Candidate } from "../domain/place.ts";
 import type { Ledger } from "./ledger.ts";
 
+/** What the operator wants of a node, until said otherwise. A node that is drained is cordoned too. */
+export interface NodeWish {
+  cordoned: boolean;
+  draining: NodeView["draining"];
+}
+const NO_WISH: NodeWish = { cordoned: false, draining: null };
+
 /** A node that has missed this many heartbeats may be gone without a word: others with a free slot are asked before it. */
 const SUSPECT_AFTER_MS = 3 * NODE_HEARTBEAT_MS;
 /** A node that is not coming back is listed so long. */
@@ -10,6 +17,7 @@ const FORGET_AFTER_MS = 24 * 3_600_000;
 
 interface Known {
   beat: NodeHeartbeat;
+  layers: ReadonlySet<string>;
   /** Monotonic: a step of the wall clock must not make nodes vanish. */
   seenMs: number;
   reachable: boolean;
@@ -26,6 +34,8 @@ export class Nodes {
   readonly #ledger: Ledger;
   readonly #clock: Clock;
   readonly #joined = new Set<(nodeId: string) => void>();
+  /** What the operator wants of a node, by its id, known here or not. */
+  readonly #wishes = new Map<string, NodeWish>();
   /** When each node that has never been seen here was first asked about. */
   readonly #missingMs = new Map<string, number>();
 
@@ -46,6 +56,7 @@ export class Nodes {
     const returned = before !== undefined && !before.reachable;
     this.#known.set(beat.nodeId, {
       beat,
+      layers: new Set(beat.layers),
       seenMs: this.#clock.monotonicMs(),
       reachable: true,
       reachableSince: returned ? this.#clock.now() : (before?.reachableSince ?? 0),
@@ -126,10 +137,37 @@ export class Nodes {
   }
 
   views(): NodeView[] {
-    return Array.from(this.#known.values(), ({ beat, reachable }) => {
-      const { activity: _activity, layers: _layers, ...view } = beat;
-      return { ...view, reachable, cordoned: false, draining: null };
-    });
+    return Array.from(this.#known.values(), (known) => this.#viewOf(known));
+  }
+
+  view(nodeId: string): NodeView | null {
+    const known = this.#known.get(nodeId);
+    return known === undefined ? null : this.#viewOf(known);
+  }
+
+  wishOf(nodeId: string): NodeWish {
+    return this.#wishes.get(nodeId) ?? NO_WISH;
+  }
+
+  wish(nodeId: string, wish: NodeWish): void {
+    this.#wishes.set(nodeId, wish);
+  }
+
+  /** By id, with the way they are emptied. */
+  draining(): [string, "move" | "stop"][] {
+    return [...this.#wishes].flatMap(([nodeId, { draining }]) => (draining === null ? [] : [[nodeId, draining]]));
+  }
+
+  /** As if it had never been: until its next heartbeat. */
+  forget(nodeId: string): void {
+    this.#known.delete(nodeId);
+    this.#wishes.delete(nodeId);
+    this.#missingMs.delete(nodeId);
+  }
+
+  #viewOf({ beat, reachable }: Known): NodeView {
+    const { activity: _activity, layers: _layers, ...view } = beat;
+    return { ...view, reachable, ...this.wishOf(beat.nodeId) };
   }
 
   /** A start is on its way there; call the answer when it has ended, however it did. */
@@ -144,13 +182,14 @@ export class Nodes {
     };
   }
 
-  #candidateOf({ beat, seenMs, reachable, startsUnderWay, startsSettled }: Known): Candidate {
+  #candidateOf({ beat, layers, seenMs, reachable, startsUnderWay, startsSettled }: Known): Candidate {
     const promised = this.#ledger.usedOn(beat.nodeId);
     const suspect = this.#clock.monotonicMs() - seenMs >= SUSPECT_AFTER_MS;
     return {
       nodeId: beat.nodeId,
       reachable,
       state: beat.state,
+      cordoned: this.wishOf(beat.nodeId).cordoned,
       capacity: beat.capacity,
       // The ledger knows what was promised a moment ago, the node what the ledger has not heard of: the larger is the safe one.
       used: {
@@ -161,6 +200,7 @@ export class Nodes {
       },
       slotsFree: suspect ? 0 : Math.max(0, beat.pool.free - startsUnderWay - startsSettled),
       waiting: beat.pool.waiting,
+      layers,
     };
   }
 }
