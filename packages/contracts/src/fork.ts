@@ -228,7 +228,10 @@ export const ListForks = rpc("scheduler", "fork.list", {
   errors: ["database.unavailable"],
 });
 
-/** In the order of indices, after `after` (-1: from the first). Those not sent yet are listed too, as `waiting`. */
+/**
+ * In the order of indices, after `after` (-1: from the first). Those not sent yet are listed too, as `waiting`. Fewer than `limit` where more would
+ * not fit into a message; `nextAfter` tells where to go on.
+ */
 export const ListForkChildren = rpc("scheduler", "fork.children", {
   input: Ref.extend({
     after: z.int().min(-1),
@@ -273,7 +276,10 @@ export const ForkEvent = z.object({
 });
 export type ForkEvent = z.infer<typeof ForkEvent>;
 
-/** The events after `after`; where there are none yet, waits up to `waitMs` for one. `ended`: no more will come after these. */
+/**
+ * The events after `after`, fewer than `limit` where more would not fit into a message; where there are none yet, waits up to `waitMs` for one.
+ * `ended`: no more will come after these.
+ */
 export const ReadForkEvents = rpc("scheduler", "fork.events", {
   input: Ref.extend({ after: z.int().min(0), limit: z.int().min(1).max(LIMITS.forkEventsPage), waitMs: z.int().min(0).max(10_000) }),
   output: z.object({ events: z.array(ForkEvent).max(LIMITS.forkEventsPage), ended: z.boolean() }),

@@ -59,6 +59,9 @@ export const LIMITS = {
   forkEachMax: 10_000,
   forkEachBytes: 512 * 1024,
   forkStdinBytes: 64 * 1024,
+  forkCommandBytes: 64 * 1024,
+  /** All that is asked of a fork, as JSON: it travels in one message of the bus. */
+  forkSpecBytes: 768 * 1024,
   forkFileBytes: 64 * 1024,
   forkOutputBytesDefault: 4 * 1024,
   forkOutputBytesMax: 64 * 1024,

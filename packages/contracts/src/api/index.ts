@@ -3,6 +3,7 @@ export * from "./build.ts";
 export * from "./dataplane.ts";
 export * from "./exec.ts";
 export * from "./files.ts";
+export * from "./fork.ts";
 export * from "./image.ts";
 export * from "./node.ts";
 export * from "./problem.ts";

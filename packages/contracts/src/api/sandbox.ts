@@ -111,7 +111,15 @@ export const Sandbox = z.object({
     on_idle: z.enum(["stop", "delete"]),
     on_expiry: z.enum(["stop", "delete"]),
   }),
-  node_id: z.string().nullable(),
+  node_id: z.string().nullable().describe("Null: all its files are archived, and it can start on any node."),
+  origin: z
+    .object({
+      fork_id: z.string(),
+      index: z.int(),
+      parent_id: z.string().nullable().describe("Null: forked from an image."),
+    })
+    .nullable()
+    .describe("Of a child of a fork: where it came from."),
   epoch: z.int().describe("Its incarnation: goes up at every start."),
   created_at: z.iso.datetime(),
   started_at: z.iso.datetime().nullable(),

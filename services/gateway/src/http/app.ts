@@ -8,12 +8,15 @@ import { buildImageRoutes } from "./build-image.ts";
 import { buildRoutes } from "./builds.ts";
 import type { HttpEnv } from "./context.ts";
 import { contextRoutes, mountContexts } from "./contexts.ts";
+import { createForkRoutes } from "./create-fork.ts";
 import { createSandboxRoutes } from "./create-sandbox.ts";
 import { dataPlaneRoutes } from "./dataplane.ts";
 import { mountDocs } from "./docs.ts";
+import { forkRoutes } from "./forks.ts";
 import type { Gateway } from "./gateway.ts";
 import { imageRoutes } from "./images.ts";
 import { keyRoutes } from "./keys.ts";
+import { lineageRoutes } from "./lineage.ts";
 import { honoPath, mount } from "./mount.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { observe } from "./observe.ts";
@@ -29,6 +32,9 @@ export const controlRoutes = [
   ...createSandboxRoutes,
   ...sandboxRoutes,
   ...snapshotRoutes,
+  ...createForkRoutes,
+  ...forkRoutes,
+  ...lineageRoutes,
   ...buildImageRoutes,
   ...imageRoutes,
   ...buildRoutes,

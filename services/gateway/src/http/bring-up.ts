@@ -1,6 +1,6 @@
 import { fault } from "@banyan/contracts";
 import { z } from "zod";
-import { clientGone } from "../builds/follow-build.ts";
+import { clientGone } from "../events/follow-events.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Started } from "./started.ts";
 

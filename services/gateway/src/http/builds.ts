@@ -1,6 +1,7 @@
 import { api, BuildId, CancelBuild, fault, GetBuild, ImageId, LIMITS, ListBuilds, ReadBuildEvents } from "@banyan/contracts";
 import { z } from "zod";
 import { type BuildRef, followBuild } from "../builds/follow-build.ts";
+import { lastHeard } from "../events/follow-events.ts";
 import { buildEventView, buildView } from "../views/build.ts";
 import { imageView } from "../views/image.ts";
 import { STREAM_TYPE } from "./build-image.ts";
@@ -90,11 +91,6 @@ const readBuildEvents = route({
     return { status: 200, events: (sink: EventSink) => followToEnd(gateway, ref, after, sink) };
   },
 });
-
-/** Null for what is no number of an event. */
-function lastHeard(id: string | undefined): number | null {
-  return id !== undefined && /^\d{1,9}$/.test(id) ? Number(id) : null;
-}
 
 async function eventPage(ref: BuildRef, query: z.output<typeof api.BuildEventsQuery>, { bus }: Gateway): Promise<Reply> {
   const { after, limit, wait_ms: waitMs } = query;

@@ -58,15 +58,19 @@ interface Ran {
 async function run(c: Context<HttpEnv>, route: Route, gateway: Gateway, call: AnyCall, sent: unknown): Promise<Ran> {
   try {
     const preparing = route.prepare?.(call, gateway) ?? null;
-    if (preparing === null) return await runOnce(c, route, gateway, call, sent);
+    if (preparing === null) return await settle(route, gateway, call, await runOnce(c, route, gateway, call, sent));
     const prepared = await preparing;
     if ("reply" in prepared) return { reply: prepared.reply, replayed: false };
-    return await runOnce(c, route, gateway, { ...call, body: prepared.body }, sent);
+    return await settle(route, gateway, call, await runOnce(c, route, gateway, { ...call, body: prepared.body }, sent));
   } catch (error) {
     if (route.missing === undefined || !isFault(error, route.missing)) throw error;
     const { code, message, details, cause } = error;
     throw new AppError({ kind: "not_found", code, message, details, cause });
   }
+}
+
+async function settle(route: Route, gateway: Gateway, call: AnyCall, ran: Ran): Promise<Ran> {
+  return route.settle === undefined ? ran : { ...ran, reply: await route.settle(call, gateway, ran.reply) };
 }
 
 async function runOnce(c: Context<HttpEnv>, route: Route, gateway: Gateway, call: AnyCall, sent: unknown): Promise<Ran> {

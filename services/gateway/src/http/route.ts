@@ -81,6 +81,8 @@ export interface Route<Query extends z.ZodType = z.ZodType, Body extends z.ZodTy
   /** What may take long and has an identity of its own, so that no key needs to be held meanwhile. Null: there is nothing to do before. */
   prepare?(call: Call<z.output<Query>, z.output<Body>>, gateway: Gateway): Promise<Prepared<z.output<Body>>> | null;
   handle(call: Call<z.output<Query>, z.output<Body>>, gateway: Gateway): Promise<Reply>;
+  /** What may take long once it is done and its reply is kept for the key: a repeat waits too. Answers the reply that is given. */
+  settle?(call: Call<z.output<Query>, z.output<Body>>, gateway: Gateway, reply: Reply): Promise<Reply>;
 }
 
 /** The body to go on with, or the reply that it ends with. */

@@ -52,3 +52,15 @@ it("shows a record as the schema promises, without the environment", () => {
   expect(JSON.stringify(view)).not.toContain("SECRET");
   expect(view).toMatchObject({ created_at: "1970-01-01T00:00:00.000Z", stopped_at: null, hostname: record.id.replace("_", "-") });
 });
+
+it("says of a child of a fork where it came from", () => {
+  const forkId = newId("frk");
+  const parentId = newId("sbx");
+  const spec = specOf(api.CreateSandboxBody.parse({}), "default");
+  const times = { createdAt: 0, startedAt: null, stoppedAt: null, lastActiveAt: 0, expiresAt: null };
+  const child: SandboxRecord = {
+    ...{ id: newId("sbx"), orgId: newId("org"), spec, state: "running", stateReason: null, nodeId: "n1", epoch: 1, version: 1, ...times },
+    origin: { forkId, index: 7, parentId },
+  };
+  expect(sandboxView(child).origin).toEqual({ fork_id: forkId, index: 7, parent_id: parentId });
+});

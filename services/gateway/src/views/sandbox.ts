@@ -77,6 +77,7 @@ export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
       on_expiry: spec.lifetime.onExpiry,
     },
     node_id: sandbox.nodeId,
+    origin: sandbox.origin && { fork_id: sandbox.origin.forkId, index: sandbox.origin.index, parent_id: sandbox.origin.parentId },
     epoch: sandbox.epoch,
     created_at: new Date(sandbox.createdAt).toISOString(),
     started_at: isoOrNull(sandbox.startedAt),
