@@ -1,4 +1,4 @@
-/** `pnpm bench <name> [--json FILE] [--n N] [--pool N] [--url URL --key KEY]` */
+/** `pnpm bench <name> [--json FILE] [--n N] [--pool N] [--url URL --key KEY]`, and the options that some have of their own. */
 import { parseArgs } from "node:util";
 import * as build from "./build.ts";
 import * as burst from "./burst.ts";
@@ -7,6 +7,7 @@ import * as exec from "./exec.ts";
 import { type BenchContext, openContext, progress } from "./lib/context.ts";
 import { print, type Report, save, type Target } from "./lib/report.ts";
 import * as refill from "./refill.ts";
+import * as schedule from "./schedule.ts";
 import * as spinUp from "./spin-up.ts";
 
 interface Bench<Context> {
@@ -17,7 +18,7 @@ interface Bench<Context> {
 type Entry =
   | { bench: Bench<BenchContext>; poolSize: number; what: string }
   /** Opens what it measures itself. */
-  | { bench: Bench<Pick<BenchContext, "n" | "progress">>; poolSize: null; what: string };
+  | { bench: Bench<Pick<BenchContext, "n" | "progress" | "options">>; poolSize: null; what: string };
 
 const BENCHES: Record<string, Entry> = {
   "spin-up": {
@@ -29,6 +30,7 @@ const BENCHES: Record<string, Entry> = {
   burst: { bench: burst, poolSize: 60, what: "50 creates at once to the first exec answer of each" },
   build: { bench: build, poolSize: 16, what: "unchanged, changed and first used images, beside docker build" },
   density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live, with either slot maker" },
+  schedule: { bench: schedule, poolSize: null, what: "a fork of 100,000 over 200 stub nodes, and with something killed in the middle" },
   refill: { bench: refill, poolSize: null, what: "slots a second until a pool is full, with either slot maker" },
 };
 
@@ -37,6 +39,7 @@ function usage(): string {
   return [
     "pnpm bench <name> [--json FILE] [--n SAMPLES] [--pool SLOTS] [--url URL --key KEY]",
     ...names,
+    "schedule: [--count CHILDREN] [--nodes N] [--chaos all|none|scheduler-killed|nodes-return|nodes-gone|nats-restarted]",
     "Without --url it starts a Banyan of its own, with data of its own, and stops it at the end.",
   ].join("\n");
 }
@@ -49,6 +52,9 @@ const { values, positionals } = parseArgs({
     pool: { type: "string" },
     url: { type: "string" },
     key: { type: "string" },
+    count: { type: "string" },
+    nodes: { type: "string" },
+    chaos: { type: "string" },
     help: { type: "boolean", short: "h" },
   },
 });
@@ -59,13 +65,15 @@ if (values.help || chosen === undefined) {
 }
 
 const n = values.n === undefined ? undefined : Number(values.n);
+const { count, nodes, chaos } = values;
+const options = { count, nodes, chaos };
 const made = await measure(chosen);
 print(made, chosen.bench.targets);
 if (values.json !== undefined) await save(made, values.json);
 
 async function measure({ bench, poolSize }: Entry): Promise<Report> {
-  if (poolSize === null) return bench.run({ n, progress });
-  const context = await openContext({ poolSize: Number(values.pool ?? poolSize), n, url: values.url, key: values.key });
+  if (poolSize === null) return bench.run({ n, progress, options });
+  const context = await openContext({ poolSize: Number(values.pool ?? poolSize), n, options, url: values.url, key: values.key });
   try {
     return await bench.run(context);
   } finally {

@@ -19,11 +19,11 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-/** A real Postgres on a free port, with a cluster of its own; one is enough for a test file. */
-export async function startPostgres(): Promise<TestPostgres> {
+/** A real Postgres on a free port, with a cluster of its own; one is enough for a test file. `durable`: as in production, for what is measured. */
+export async function startPostgres({ durable = false }: { durable?: boolean } = {}): Promise<TestPostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), "banyan-postgres-"));
   const port = await freePort();
-  const start = (): Promise<EmbeddedServer> => startPostgresServer({ dataDir, port, logger: silentLogger, durable: false });
+  const start = (): Promise<EmbeddedServer> => startPostgresServer({ dataDir, port, logger: silentLogger, durable });
   let server = await start();
   let forget = removeWhenWeEnd(server.pid, dataDir);
   let made = 0;

@@ -13,10 +13,14 @@ const START_TIMEOUT_MS = 600_000;
 const STOP_TIMEOUT_MS = 60_000;
 const BENCH_DATA_DIR = "/var/lib/banyan-bench";
 
+export type BenchOptions = Partial<Record<"count" | "nodes" | "chaos", string | undefined>>;
+
 export interface BenchContext {
   client: BenchClient;
   /** Samples asked for on the command line; undefined: the bench's own number. */
   n: number | undefined;
+  /** What a single bench is asked on the command line. */
+  options: BenchOptions;
   /** Made on first use: the image takes a while to import. */
   peers(): Promise<Peers>;
   progress(text: string): void;
@@ -33,6 +37,7 @@ export function progress(text: string): void {
 export interface ContextOptions {
   poolSize: number;
   n: number | undefined;
+  options?: BenchOptions;
   url: string | undefined;
   key: string | undefined;
   /** Of the bench's own server, beside what the environment says. */
@@ -57,6 +62,7 @@ export async function openContext(options: ContextOptions): Promise<BenchContext
   return {
     client,
     n: options.n,
+    options: options.options ?? {},
     peers: async () => {
       if (server === null) throw new Error("peers need the bench's own server: leave --url out");
       peers ??= await preparePeers(await rootDir(server.dataDir));

@@ -1,0 +1,33 @@
+import type { InputOf, RunFork } from "@banyan/contracts";
+import { newId } from "@banyan/kernel";
+
+type Order = InputOf<typeof RunFork>;
+
+/** A fork of an image as a load test asks for it: small children, and no quota in its way. */
+export function forkOrder(orgId: string, spec: Partial<Order["spec"]> & { count: number }): Order {
+  return {
+    orgId,
+    forkId: newId("frk"),
+    source: { kind: "image", image: "default" },
+    spec: {
+      name: null,
+      env: {},
+      envCycle: {},
+      each: [],
+      labels: {},
+      resources: { cpu: 0.05, memoryMb: 16, pids: 64, diskMb: 16 },
+      network: { egress: "closed", allow: [] },
+      lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },
+      command: null,
+      policy: { kind: "all" },
+      after: "keep",
+      losers: "keep",
+      spread: "auto",
+      maxParallel: null,
+      retries: 1,
+      deadlineS: 600,
+      ...spec,
+    },
+    quota: { sandboxes: 1_000_000, cpu: 1_000_000, memoryMb: 1_000_000_000 },
+  };
+}
