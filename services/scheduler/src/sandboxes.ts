@@ -59,8 +59,11 @@ export class Sandboxes {
   }
 
   /** Writes what was decided, fenced by the epoch and version it was decided on. */
-  async write(before: Sandbox, { next, event }: { next: Sandbox; event: Change["event"] | null }): Promise<void> {
-    if (!(await this.#parts.store.applyTransition(before, next, event)))
+  async write(
+    before: Sandbox,
+    { next, event, promotion = null }: Pick<Change, "next"> & { event: Change["event"] | null; promotion?: Change["promotion"] },
+  ): Promise<void> {
+    if (!(await this.#parts.store.applyTransition(before, next, event, promotion)))
       throw fault("sandbox.version_conflict", { version: before.version });
     if (event !== null) this.#parts.onSaid();
   }

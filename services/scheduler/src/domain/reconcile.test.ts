@@ -14,6 +14,7 @@ const row = (state: SandboxState, changes: Partial<Wanted> = {}): Wanted => ({
   nodeId: "a",
   state,
   epoch: 2,
+  hasDisk: true,
   deadlineAt: null,
   updatedAt: 1,
   ...changes,
@@ -39,6 +40,10 @@ it.each<[string, Wanted, Listed | undefined, string[]]>([
   ["an overdue start that runs", row("starting", { deadlineAt: NOW }), listed("running"), ["started"]],
   ["an overdue start that does not run", row("starting", { deadlineAt: NOW }), listed("stopped", 1), ["gave_up"]],
   ["an overdue start whose disk is gone", row("starting", { deadlineAt: NOW }), undefined, ["failed"]],
+  ["an overdue start without a disk that came to nothing", row("starting", { deadlineAt: NOW, hasDisk: false }), undefined, ["gave_up"]],
+  ["one that found what an earlier life left", row("starting", { deadlineAt: NOW, hasDisk: false }), listed("stopped", 1), ["gave_up"]],
+  ["one that ran and ended", row("starting", { deadlineAt: NOW, hasDisk: false }), listed("stopped"), ["started", "died"]],
+  ["what an archived one left", row("stopped", { nodeId: null, hasDisk: false }), listed("stopped"), []],
   ["an overdue create of nothing", row("starting", { deadlineAt: NOW, epoch: 1 }), undefined, ["delete"]],
   ["an overdue stop that is done", row("stopping", { deadlineAt: NOW }), listed("stopped"), ["stopped"]],
   ["an overdue stop that is not", row("stopping", { deadlineAt: NOW }), listed("running"), ["stop_stale"]],
@@ -85,12 +90,14 @@ it("asks only for what is legal, whatever it sees, and never deletes what is wan
       fc.integer({ min: 1, max: 3 }),
       fc.integer({ min: NOW - 5, max: NOW + 5 }),
       here,
-      (state, epoch, deadline, there) => {
+      fc.boolean(),
+      (state, epoch, deadline, there, again) => {
+        const hasDisk = state !== "starting" || again;
         const deadlineAt = state === "starting" || state === "stopping" || state === "deleting" ? deadline : null;
-        const seen = actions([row(state, { epoch, deadlineAt })], there ? [listed(there.state, there.epoch)] : [], {
+        const seen = actions([row(state, { epoch, deadlineAt, hasDisk })], there ? [listed(there.state, there.epoch)] : [], {
           orphanSince: new Map([[ID, 0]]),
         });
-        let sandbox = sandboxOf({ id: ID, state, epoch, deadlineAt });
+        let sandbox = sandboxOf({ id: ID, state, epoch, deadlineAt, hasDisk });
         for (const action of seen) {
           if (action.kind === "delete_orphan") expect(state).toBe("deleted");
           if (action.kind !== "apply") continue;

@@ -8,6 +8,8 @@ export interface Wanted {
   nodeId: string | null;
   state: SandboxState;
   epoch: number;
+  /** False while its next start is to make it one. */
+  hasDisk: boolean;
   deadlineAt: number | null;
   updatedAt: number;
 }
@@ -79,9 +81,13 @@ function compare(row: Wanted, listed: Listed | undefined, now: number): Action[]
     case "starting":
       if (!overdue) return [];
       if (current) return apply({ kind: "started", epoch, launch: null });
+      // It ran, and ended since: what it has now is on its new disk.
+      if (!row.hasDisk && listed?.epoch === epoch)
+        return apply({ kind: "started", epoch, launch: null }, { kind: "died", epoch, reason: "slot_lost" });
       if (listed !== undefined) return [...apply({ kind: "gave_up", epoch, reason: "start_interrupted" }), ...stale];
       // A create that nobody got an answer to leaves nothing; a stopped sandbox whose disk is gone is lost.
       if (epoch === 1) return apply({ kind: "delete", deadlineAt: now, reason: "create_interrupted" });
+      if (!row.hasDisk) return apply({ kind: "gave_up", epoch, reason: "start_interrupted" });
       return apply({ kind: "failed", epoch, reason: "disk_lost" });
     case "stopping":
       if (!overdue) return [];

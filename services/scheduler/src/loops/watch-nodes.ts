@@ -1,5 +1,6 @@
 import { type InputOf, isFault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type SandboxDied } from "@banyan/contracts";
 import type { Context } from "../context.ts";
+import { lostWithNode } from "../domain/decide.ts";
 import type { Activity } from "./record-activity.ts";
 
 /** Keeps the view of the nodes by their heartbeats; what these say of activity goes with it. */
@@ -60,11 +61,7 @@ async function markLost(ctx: Context, id: string): Promise<void> {
   ctx.ledger.follow(sandbox);
   if (sandbox.nodeId !== null && ctx.nodes.isReachable(sandbox.nodeId)) return;
   try {
-    await ctx.sandboxes.apply(sandbox, {
-      kind: sandbox.state === "starting" ? "failed" : "lost",
-      epoch: sandbox.epoch,
-      reason: "node_lost",
-    });
+    await ctx.sandboxes.apply(sandbox, lostWithNode(sandbox));
   } catch (error) {
     if (!isFault(error, "sandbox.illegal_transition")) throw error;
   }

@@ -67,4 +67,23 @@ export const migrations = [
       create index sandboxes_by_fork on sandboxes ((origin->>'forkId')) where origin is not null;
       create index sandboxes_by_parent on sandboxes ((origin->>'parentId')) where origin is not null;`,
   },
+  {
+    name: "0004-nodes",
+    sql: `
+      create table nodes (
+        node_id text primary key,
+        cordoned boolean not null,
+        draining text,
+        updated_at bigint not null
+      );
+      create table promotions (
+        parent_id text not null,
+        child_id text not null,
+        forced boolean not null,
+        at bigint not null
+      );
+      create index promotions_by_parent on promotions (parent_id, at desc);
+      create index sandboxes_moving on sandboxes (stopped_at) where state = 'stopped' and state_reason = 'moving';
+      create index sandboxes_with_disk on sandboxes (stopped_at) where state = 'stopped' and has_disk;`,
+  },
 ] as const;
