@@ -1,11 +1,15 @@
 export { type Config, NODE_DEFAULTS, type NodeConfig, readConfig } from "./config.ts";
 export { createDataPlane } from "./http/server.ts";
+export { tidyFrozen } from "./loops/tidy-frozen.ts";
 export { tidyLayers } from "./loops/tidy-layers.ts";
 export { type Node, openNode } from "./node.ts";
 export type { RunningSandbox, SandboxDirectory } from "./ports.ts";
 export { deleteSandbox } from "./sandboxes/delete.ts";
+export { freezeSandbox } from "./sandboxes/freeze.ts";
 export { Journal, type JournalEntry } from "./sandboxes/journal.ts";
 export type { LayerBlobs, NodeParts } from "./sandboxes/parts.ts";
+export { releaseFrozen } from "./sandboxes/release.ts";
+export { shipLayers } from "./sandboxes/ship.ts";
 export { snapshotSandbox } from "./sandboxes/snapshot.ts";
 export { startSandbox } from "./sandboxes/start.ts";
 export { stopSandbox } from "./sandboxes/stop.ts";

@@ -8,6 +8,7 @@ import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
 import { capacityOf } from "./domain/capacity.ts";
 import { type Repairs, reconcile } from "./loops/reconcile.ts";
+import { tidyFrozen } from "./loops/tidy-frozen.ts";
 import { tidyLayers } from "./loops/tidy-layers.ts";
 import { type OnDied, watchDeaths } from "./loops/watch-deaths.ts";
 import type { NodeMetrics } from "./metrics.ts";
@@ -17,11 +18,12 @@ import { SlotPool } from "./pool/pool.ts";
 import { openSlotMaker } from "./pool/slot-maker.ts";
 import { adopt } from "./sandboxes/adopt.ts";
 import { endRun } from "./sandboxes/end-run.ts";
+import { thaw } from "./sandboxes/freeze.ts";
+import { FrozenLayers } from "./sandboxes/frozen-layers.ts";
 import { Interrupts } from "./sandboxes/interrupts.ts";
 import { Journal } from "./sandboxes/journal.ts";
 import type { LayerBlobs, NodeParts } from "./sandboxes/parts.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
-import { thaw } from "./sandboxes/snapshot.ts";
 import { Tombstones } from "./sandboxes/tombstones.ts";
 import { Turns } from "./sandboxes/turns.ts";
 
@@ -103,7 +105,10 @@ function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { rele
       everyMs: TIDY_LAYERS_MS,
       clock: parts.clock,
       logger: parts.logger,
-      round: () => tidyLayers(parts, config.layers),
+      round: async () => {
+        await tidyFrozen(parts);
+        return tidyLayers(parts, config.layers);
+      },
     }),
   ];
   parts.state = "ready";
@@ -134,9 +139,10 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     const { exitCode, output } = await attach.run(["rm", "-rf", "--", path], { timeoutMs: REMOVE_TIMEOUT_MS });
     if (exitCode !== 0) throw fault("internal", { path, output }, { message: "a layer cannot be removed" });
   };
-  const layers = new LayerStore(join(disk.directory, "layers"), blobs, { removeTree, clock });
+  const frozenLayers = new FrozenLayers(join(disk.directory, "frozen-records"), disk.driver);
+  await frozenLayers.open(logger);
+  const layers = new LayerStore(join(disk.directory, "layers"), blobs, { removeTree, clock, frozen: frozenLayers });
   await layers.removeDrafts();
-  await disk.driver.removeFrozen();
   const spoolDirectory = join(disk.directory, "spool");
   await unmountBelow(attach.run, spoolDirectory);
   rmSync(spoolDirectory, { recursive: true, force: true });
@@ -152,6 +158,8 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     attach,
     disk,
     layers,
+    frozenLayers,
+    packing: new Map(),
     blobs,
     snapshots: new Gate(SNAPSHOTS_MAX),
     spoolDirectory,

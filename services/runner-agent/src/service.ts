@@ -3,7 +3,10 @@ import { fault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat } from "@banyan/contr
 import { defineService } from "@banyan/service";
 import type { Config } from "./config.ts";
 import { serveDelete } from "./handlers/delete-sandbox.ts";
+import { serveFreeze } from "./handlers/freeze-sandbox.ts";
 import { serveList } from "./handlers/list-sandboxes.ts";
+import { serveRelease } from "./handlers/release-frozen.ts";
+import { serveShip } from "./handlers/ship-layers.ts";
 import { serveSnapshot } from "./handlers/snapshot-sandbox.ts";
 import { serveStart } from "./handlers/start-sandbox.ts";
 import { serveStop } from "./handlers/stop-sandbox.ts";
@@ -40,6 +43,9 @@ export const runnerAgentService = defineService<Config>({
       serveStop(bus, parts),
       serveDelete(bus, parts),
       serveSnapshot(bus, parts),
+      serveFreeze(bus, parts),
+      serveShip(bus, parts),
+      serveRelease(bus, parts),
       serveList(bus, parts),
     ];
     const bucket = bus.kv<NodeHeartbeat>(NODES_BUCKET, { ttlMs: NODE_LEASE_MS, schema: NodeHeartbeat });

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import type { DiskDriver, DiskPaths, Frozen } from "./driver.ts";
+import { draftsIn, frozenDraft, keptIn } from "./frozen-names.ts";
 import { SpareDisks } from "./spares.ts";
 
 const MB = 1024 * 1024;
@@ -64,13 +64,28 @@ export class BtrfsDisk implements DiskDriver {
 
   /** A snapshot: its time does not grow with what is in the disk, and what it shares is charged to the sandbox until both are gone. */
   async freeze(id: string, freezer: string | null): Promise<Frozen> {
-    const to = join(this.#frozen, newId("req"));
+    const to = frozenDraft(this.#frozen);
     const pausedMs = await this.#attach.freeze({ freezer, path: join(this.#disks, id), to });
-    return { directory: join(to, "upper"), pausedMs, remove: () => this.#attach.diskDelete(to) };
+    const remove = () => this.#attach.diskDelete(to);
+    // Within one directory: the kernel moves no read-only subvolume into another.
+    return { directory: join(to, "upper"), pausedMs, remove, keepAs: (name) => renameSync(to, join(this.#frozen, name)) };
   }
 
   async removeFrozen(): Promise<void> {
-    for (const name of readdirSync(this.#frozen)) await this.#attach.diskDelete(join(this.#frozen, name));
+    for (const name of draftsIn(this.#frozen)) await this.#attach.diskDelete(join(this.#frozen, name));
+  }
+
+  kept(): string[] {
+    return keptIn(this.#frozen);
+  }
+
+  keptPath(name: string): string {
+    return join(this.#frozen, name, "upper");
+  }
+
+  async removeKept(name: string): Promise<void> {
+    const path = join(this.#frozen, name);
+    if (existsSync(path)) await this.#attach.diskDelete(path);
   }
 
   list(): string[] {

@@ -10,6 +10,8 @@ export interface Frozen {
   /** How long the sandbox's processes stood still. */
   pausedMs: number;
   remove(): Promise<void>;
+  /** Keeps it under this name, over restarts too, until `removeKept`. */
+  keepAs(name: string): void;
 }
 
 /** Keeps the disks of sandboxes, each under its own limit where the driver can enforce one. */
@@ -28,8 +30,14 @@ export interface DiskDriver {
   list(): string[];
   /** While the processes of the cgroup directory `freezer` stand still; null: none run. What fails leaves nothing. */
   freeze(id: string, freezer: string | null): Promise<Frozen>;
-  /** Removes what an earlier process froze. */
+  /** Removes what an earlier process froze and did not keep. */
   removeFrozen(): Promise<void>;
+  /** The names of those kept. */
+  kept(): string[];
+  /** The directory of one that is kept, in overlayfs form. */
+  keptPath(name: string): string;
+  /** Absent is success. */
+  removeKept(name: string): Promise<void>;
 }
 
 /** A directory for all disks and layers of a node. */

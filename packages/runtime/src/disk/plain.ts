@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import type { DiskDriver, DiskPaths, Frozen } from "./driver.ts";
+import { draftsIn, frozenDraft, keptIn } from "./frozen-names.ts";
 
 /** A sandbox does not stand still for longer. */
 const COPY_TIMEOUT_MS = 60_000;
@@ -71,11 +71,12 @@ export class PlainDisk implements DiskDriver {
 
   /** A copy: the sandbox stands still for as long as that takes, where the filesystem has no reflinks. */
   async freeze(id: string, freezer: string | null): Promise<Frozen> {
-    const to = join(this.#frozen, newId("req"));
+    const to = frozenDraft(this.#frozen);
     const argv = ["cp", "--archive", "--reflink=auto", this.paths(id).upper, to];
     const remove = () => this.#discard(to);
     try {
-      return { directory: to, pausedMs: await this.#attach.freeze({ freezer, argv, timeoutMs: COPY_TIMEOUT_MS }), remove };
+      const pausedMs = await this.#attach.freeze({ freezer, argv, timeoutMs: COPY_TIMEOUT_MS });
+      return { directory: to, pausedMs, remove, keepAs: (name) => renameSync(to, this.keptPath(name)) };
     } catch (error) {
       await remove();
       throw error;
@@ -83,7 +84,19 @@ export class PlainDisk implements DiskDriver {
   }
 
   async removeFrozen(): Promise<void> {
-    for (const name of readdirSync(this.#frozen)) await this.#discard(join(this.#frozen, name));
+    for (const name of draftsIn(this.#frozen)) await this.#discard(join(this.#frozen, name));
+  }
+
+  kept(): string[] {
+    return keptIn(this.#frozen);
+  }
+
+  keptPath(name: string): string {
+    return join(this.#frozen, name);
+  }
+
+  async removeKept(name: string): Promise<void> {
+    await this.#discard(this.keptPath(name));
   }
 
   list(): string[] {

@@ -4,7 +4,7 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Transform, type TransformCallback } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
-import { fault, isFault, type LayerRef, layerBlob } from "@banyan/contracts";
+import { fault, isFault, isFrozen, layerBlob, type StackLayer } from "@banyan/contracts";
 import { type Clock, newId, systemClock } from "@banyan/kernel";
 import { Gate } from "./gate.ts";
 import { untar } from "./untar.ts";
@@ -21,7 +21,14 @@ export interface LayerUse {
   lastUsedAt: number;
 }
 
+/** Layers of this node alone, which have no digest: `frozen:<name>`. Who keeps them decides how long. */
+export interface FrozenSource {
+  has(name: string): boolean;
+  path(name: string): string;
+}
+
 export interface LayerStoreOptions {
+  frozen?: FrozenSource;
   /** May take its time: what it is given is out of everybody's way already. */
   removeTree?: (path: string) => Promise<void>;
   clock?: Clock;
@@ -39,6 +46,7 @@ const USES_FILE = ".uses.json";
 export class LayerStore {
   readonly #directory: string;
   readonly #source: LayerSource;
+  readonly #frozen: FrozenSource | null;
   readonly #removeTree: (path: string) => Promise<void>;
   readonly #clock: Clock;
   /** When each was used last, by name. */
@@ -50,6 +58,7 @@ export class LayerStore {
   constructor(directory: string, source: LayerSource, options: LayerStoreOptions = {}) {
     this.#directory = directory;
     this.#source = source;
+    this.#frozen = options.frozen ?? null;
     this.#removeTree = options.removeTree ?? ((path) => rm(path, { recursive: true, force: true }));
     this.#clock = options.clock ?? systemClock;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -65,15 +74,18 @@ export class LayerStore {
   }
 
   has(digest: string): boolean {
+    if (isFrozen(digest)) return this.#frozen?.has(nameOf(digest)) ?? false;
     return this.#present.has(nameOf(digest));
   }
 
-  hasAll(layers: readonly LayerRef[]): boolean {
+  hasAll(layers: readonly StackLayer[]): boolean {
     return layers.every(({ digest }) => this.has(digest));
   }
 
   path(digest: string): string {
-    return join(this.#directory, nameOf(digest));
+    if (!isFrozen(digest)) return join(this.#directory, nameOf(digest));
+    if (this.#frozen === null) throw unavailable(digest);
+    return this.#frozen.path(nameOf(digest));
   }
 
   get count(): number {
@@ -81,7 +93,9 @@ export class LayerStore {
   }
 
   /** Makes every layer present. Each is fetched once, however many ask for it at once. */
-  async ensure(layers: readonly LayerRef[]): Promise<void> {
+  async ensure(layers: readonly StackLayer[]): Promise<void> {
+    const lost = layers.find(({ digest }) => isFrozen(digest) && !this.has(digest));
+    if (lost !== undefined) throw unavailable(lost.digest);
     await Promise.all(layers.map(({ digest }) => this.#ensureOne(digest, () => this.#source.get(layerBlob(digest)))));
   }
 
@@ -91,7 +105,7 @@ export class LayerStore {
   }
 
   /** Keeps these from being removed until the returned function is called, present or not, and notes their use. */
-  hold(layers: readonly LayerRef[]): () => void {
+  hold(layers: readonly StackLayer[]): () => void {
     const names = layers.map(({ digest }) => nameOf(digest));
     const now = this.#clock.now();
     for (const name of names) {
@@ -108,6 +122,10 @@ export class LayerStore {
         else this.#held.set(name, left);
       }
     };
+  }
+
+  isHeld(digest: string): boolean {
+    return this.#held.has(nameOf(digest));
   }
 
   /** The first digits of the digests of at most so many, the one used last first. */
@@ -195,8 +213,14 @@ class Digesting extends Transform {
   }
 }
 
+/** Digits of a sha256, or the name of a frozen layer: neither can be taken for the other. */
 function nameOf(digest: string): string {
-  return digest.slice("sha256:".length);
+  return digest.slice(digest.indexOf(":") + 1);
+}
+
+/** Of a frozen layer, which comes from nowhere else. */
+function unavailable(digest: string): Error {
+  return fault("layer.unavailable", { digest }, { message: "the frozen layer is not on this node any more" });
 }
 
 /** When layers were used, as an earlier process wrote it down. What cannot be read counts as used just now. */

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Env, LayerRef, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, UserSpec } from "@banyan/contracts";
+import { Env, ForkId, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, StackLayer, UserSpec } from "@banyan/contracts";
 import { type Logger, messageOf } from "@banyan/kernel";
 import { z } from "zod";
 
@@ -21,6 +21,13 @@ const SlotRecord = z.object({
   }),
 });
 
+/**
+ * Which child of a fork it is, and how far its start has come. files: some are still to be written, for which its start comes again; command: one
+ * is under way, which dies with this process; ended: how it ended is written down; none: there is no command.
+ */
+export const ForkOf = z.object({ forkId: ForkId, index: z.int().min(0), phase: z.enum(["files", "command", "ended", "none"]) });
+export type ForkOf = z.infer<typeof ForkOf>;
+
 /** Everything the next process of this node needs to know a sandbox again. */
 export const JournalEntry = z.object({
   format: z.literal(1),
@@ -36,7 +43,11 @@ export const JournalEntry = z.object({
   resources: Resources,
   network: NetworkPolicy,
   /** What it stands on, bottom first. Null: written before layers were noted, so any could be it. */
-  layers: z.array(LayerRef).nullable().default(null),
+  layers: z.array(StackLayer).nullable().default(null),
+  /** Null: written before it was noted. */
+  hostname: z.string().nullable().default(null),
+  /** Null: its run is no child's first one. */
+  fork: ForkOf.nullable().default(null),
 });
 export type JournalEntry = z.infer<typeof JournalEntry>;
 

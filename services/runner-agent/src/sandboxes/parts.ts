@@ -4,6 +4,7 @@ import type { AttachHelper, DiskRoot, Gate, LayerSource, LayerStore, NodeNetwork
 import type { Amounts } from "../domain/capacity.ts";
 import type { NodeMetrics } from "../metrics.ts";
 import type { SlotPool } from "../pool/pool.ts";
+import type { FrozenLayers, Packed } from "./frozen-layers.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Journal } from "./journal.ts";
 import type { SandboxRegistry } from "./registry.ts";
@@ -26,6 +27,9 @@ export interface NodeParts {
   readonly attach: AttachHelper;
   readonly disk: DiskRoot;
   readonly layers: LayerStore;
+  readonly frozenLayers: FrozenLayers;
+  /** What is being packed for the blob store, by what it is made of: however many ask, it is done once. */
+  readonly packing: Map<string, Promise<Packed>>;
   /** Where a snapshot's layer goes for the other nodes. */
   readonly blobs: LayerBlobs;
   /** Snapshots at once: each reads a whole disk and takes a core. */

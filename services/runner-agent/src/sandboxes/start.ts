@@ -113,6 +113,7 @@ async function makeDisk({ disk }: NodeParts, order: StartOrder, before: JournalE
 }
 
 function entryOf(order: StartOrder): JournalEntry {
-  const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers } = order;
-  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network, layers };
+  const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers, hostname } = order;
+  const known = { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers, hostname };
+  return { format: 1, state: "running", slot: null, ...known, fork: null };
 }
