@@ -1,4 +1,4 @@
-import { NODES_BUCKET, NodeId, type Owner, RunFork, SandboxDied, SUBJECTS } from "@banyan/contracts";
+import { ForkChildrenFinished, NODES_BUCKET, NodeId, type Owner, RunFork, SandboxDied, SUBJECTS } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import { BLOBS_BUCKET } from "./blobs/index.ts";
 import { inboxPrefixOf } from "./connect.ts";
@@ -61,9 +61,9 @@ const GRANTS: Record<Owner, Grants> = {
 };
 
 /**
- * A node answers its own verbs, writes its own heartbeat, says that a sandbox died, reads blobs, and puts the layers of snapshots. It calls
- * nobody, and makes no stream or bucket: the image-builder and the scheduler do. NATS cannot tell a layer's name from another blob's, so a node
- * could spoil any of them; every reader of a layer or a context therefore checks the digest it is named by.
+ * A node answers its own verbs, writes its own heartbeat, says that a sandbox died and how the commands of a fork's children ended, reads blobs,
+ * and puts the layers of snapshots. It calls nobody, and makes no stream or bucket: the image-builder and the scheduler do. NATS cannot tell a
+ * layer's name from another blob's, so a node could spoil any of them; every reader of a layer or a context therefore checks the digest it is named by.
  */
 function grantsOfNode(nodeId: string): Grants {
   assert(nodeId === "*" || NodeId.safeParse(nodeId).success, `not a node id: ${nodeId}`);
@@ -78,7 +78,7 @@ function grantsOfNode(nodeId: string): Grants {
     `$JS.API.STREAM.PURGE.${stream}`,
   ];
   return {
-    publish: [SandboxDied.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs, ...putBlobs],
+    publish: [SandboxDied.pattern, ForkChildrenFinished.pattern, `$KV.${NODES_BUCKET}.${nodeId}`, ...readBlobs, ...putBlobs],
     subscribe: [SUBJECTS.rpcOfNode(nodeId)],
   };
 }
