@@ -3,6 +3,7 @@ import { Keys, Organisations, type Usage } from "./access.ts";
 import { Builds } from "./builds.ts";
 import type { Camel } from "./case.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { Forks } from "./forks.ts";
 import { Images } from "./images.ts";
 import { Registries } from "./registries.ts";
 import { Sandboxes } from "./sandboxes.ts";
@@ -12,6 +13,7 @@ export type Node = Camel<api.Node>;
 /** Sandboxes in milliseconds: `const sandbox = await new Banyan().sandboxes.create()`. */
 export class Banyan {
   readonly sandboxes: Sandboxes;
+  readonly forks: Forks;
   readonly images: Images;
   readonly builds: Builds;
   readonly registries: Registries;
@@ -24,6 +26,7 @@ export class Banyan {
     this.images = new Images(this.#client);
     this.builds = new Builds(this.#client);
     this.registries = new Registries(this.#client);
+    this.forks = new Forks(this.#client, this.images);
     this.sandboxes = new Sandboxes(this.#client, this.images);
     this.keys = new Keys(this.#client);
     this.organisations = new Organisations(this.#client);

@@ -18,3 +18,12 @@ it("finds its way back", () => {
   const value = { idleTimeoutS: 1, stdinBase64: "", oomKilled: true, nested: [{ onExpiry: "stop" }] };
   expect(camelize(snakeize(value))).toEqual(value);
 });
+
+it("leaves paths and variables of a fork's children as they are, and turns files that are a list", () => {
+  const sent = { envCycle: { camelVar: ["a"] }, each: [{ files: { "/tmp/aB": "x" } }], files: [{ contentBase64: "" }] };
+  expect(snakeize(sent)).toEqual({
+    env_cycle: { camelVar: ["a"] },
+    each: [{ files: { "/tmp/aB": "x" } }],
+    files: [{ content_base64: "" }],
+  });
+});

@@ -9,7 +9,9 @@ export type Camel<T> = T extends readonly (infer Item)[]
     : T;
 
 /** Below these the keys are the user's own. */
-const VERBATIM = new Set(["env", "labels", "details", "secrets", "buildArgs", "build_args"]);
+const VERBATIM = new Set(["env", "envCycle", "env_cycle", "labels", "details", "secrets", "buildArgs", "build_args"]);
+/** Files are a list of our own objects, or contents by the user's paths. */
+const isVerbatim = (key: string, member: unknown): boolean => VERBATIM.has(key) || (key === "files" && !Array.isArray(member));
 
 export const camelCase = (key: string): string => key.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 export const snakeCase = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -25,6 +27,6 @@ export function snakeize(value: unknown): unknown {
 function rename(value: unknown, nameOf: (key: string) => string): unknown {
   if (Array.isArray(value)) return value.map((item) => rename(item, nameOf));
   if (typeof value !== "object" || value === null) return value;
-  const members = Object.entries(value).map(([key, member]) => [nameOf(key), VERBATIM.has(key) ? member : rename(member, nameOf)]);
+  const members = Object.entries(value).map(([key, member]) => [nameOf(key), isVerbatim(key, member) ? member : rename(member, nameOf)]);
   return Object.fromEntries(members);
 }

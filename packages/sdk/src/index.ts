@@ -5,6 +5,11 @@ export type { ClientOptions } from "./client.ts";
 export { BanyanError, isBanyanError } from "./error.ts";
 export type { Command, CommandOptions, Exec, ExecEnd, ExecEvent, ExecOptions, ExecResult } from "./exec.ts";
 export type { FileContent, FileInfo, Files, FindOptions, GrepOptions, WriteOptions } from "./files.ts";
+export type { FollowOptions } from "./followed-events.ts";
+export type { Fork, ForkEvent, ForkInfo, ForkWinner, ListChildrenOptions } from "./fork.ts";
+export type { ForkChild, ForkChildInfo } from "./fork-child.ts";
+export type { ForkEach, ForkOptions, ForkPolicy, ForkRun } from "./fork-options.ts";
+export type { CreateForkOptions, ForkOrigin, Forks, ListForksOptions } from "./forks.ts";
 export {
   type CopyOptions,
   type DockerfileOptions,
@@ -19,7 +24,9 @@ export type { BuildEvent, WorkOptions } from "./long-work.ts";
 export type { OutputOptions, Process, Processes, ProcessInfo, StartProcessOptions } from "./processes.ts";
 export type { Registries, Registry } from "./registries.ts";
 export type {
+  Lineage,
   Link,
+  Promotion,
   Sandbox,
   SandboxHandle,
   SandboxInfo,

@@ -3,6 +3,8 @@ import type { Camel } from "./case.ts";
 import type { Client } from "./client.ts";
 import { createExec, type Exec } from "./exec.ts";
 import { Files } from "./files.ts";
+import { Fork } from "./fork.ts";
+import { type ForkOptions, forkBody } from "./fork-options.ts";
 import { Processes } from "./processes.ts";
 import type { InputOf } from "./schema-types.ts";
 import { openTerminal, type Terminal, type TerminalOptions } from "./terminal.ts";
@@ -11,6 +13,8 @@ export type SandboxInfo = Camel<api.Sandbox>;
 export type StartedInfo = Camel<api.StartedSandbox>;
 export type UpdateSandboxOptions = Camel<InputOf<typeof api.UpdateSandboxBody>>;
 export type Snapshot = Camel<api.Snapshot>;
+export type Promotion = Camel<api.Promotion>;
+export type Lineage = Camel<api.Lineage>;
 export type Link = Camel<api.Link>;
 export interface StartOptions {
   /** How long to wait for a slot. */
@@ -26,6 +30,7 @@ export const ANSWER_MARGIN_MS = 30_000;
 export const WAIT_MS_DEFAULT = 10_000;
 const STOP_TIMEOUT_MS = 90_000;
 const SNAPSHOT_TIMEOUT_MS = 660_000;
+const PROMOTE_TIMEOUT_MS = 150_000;
 
 /** A sandbox by its id: all that can be done with it, without a look at it first. */
 export class SandboxHandle implements AsyncDisposable {
@@ -92,6 +97,32 @@ export class SandboxHandle implements AsyncDisposable {
     return this.client.keyed<api.Snapshot>("POST", `${this.path}/snapshots`, { json: options, timeoutMs: SNAPSHOT_TIMEOUT_MS });
   }
 
+  /**
+   * Children that have its files, 1 to 100,000; it goes on. Resolves as soon as the fork is written down: loop over it for each child as it
+   * finishes, or `wait()`. Without a count `each` says it by its length.
+   */
+  fork(count: number, options?: ForkOptions): Promise<Fork>;
+  fork(options: ForkOptions): Promise<Fork>;
+  async fork(first: number | ForkOptions, options: ForkOptions = {}): Promise<Fork> {
+    const json = typeof first === "number" ? forkBody(options, first) : forkBody(first, undefined);
+    return new Fork(this.client, await this.client.keyed<api.Fork>("POST", `${this.path}/forks`, { json }));
+  }
+
+  /** Of a child: its parent goes on from its files, under the parent's id. `force`: also where the parent's own have changed since the fork. */
+  promote(options: { force?: boolean } = {}): Promise<Promotion> {
+    return this.client.keyed<api.Promotion>("POST", `${this.path}/promote`, { json: options, timeoutMs: PROMOTE_TIMEOUT_MS });
+  }
+
+  /** The whole tree of forks that it belongs to. */
+  lineage(): Promise<Lineage> {
+    return this.client.json<api.Lineage>("GET", `${this.path}/lineage`);
+  }
+
+  /** Puts the files of a stopped one away and gives up its disk: it can be started on any node then. */
+  archive(): Promise<SandboxInfo> {
+    return this.client.keyed<api.Sandbox>("POST", `${this.path}/archive`, { timeoutMs: SNAPSHOT_TIMEOUT_MS });
+  }
+
   /** Ends it and removes its disk, in whatever state it is. */
   delete(): Promise<void> {
     return this.client.keyedNoReply("DELETE", this.path);
@@ -130,6 +161,10 @@ export class Sandbox extends SandboxHandle {
 
   override async start(options: StartOptions = {}): Promise<StartedInfo> {
     return this.#saw(await super.start(options));
+  }
+
+  override async archive(): Promise<SandboxInfo> {
+    return this.#saw(await super.archive());
   }
 
   #saw<I extends SandboxInfo>(info: I): I {
