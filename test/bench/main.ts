@@ -4,6 +4,7 @@ import * as build from "./build.ts";
 import * as burst from "./burst.ts";
 import * as density from "./density.ts";
 import * as exec from "./exec.ts";
+import * as fork from "./fork.ts";
 import { type BenchContext, openContext, progress } from "./lib/context.ts";
 import { print, type Report, save, type Target } from "./lib/report.ts";
 import * as refill from "./refill.ts";
@@ -30,6 +31,11 @@ const BENCHES: Record<string, Entry> = {
   burst: { bench: burst, poolSize: 60, what: "50 creates at once to the first exec answer of each" },
   build: { bench: build, poolSize: 16, what: "unchanged, changed and first used images, beside docker build" },
   density: { bench: density, poolSize: 1, what: "memory per idle sandbox and idle CPU at 100 live, with either slot maker" },
+  fork: {
+    bench: fork,
+    poolSize: 110,
+    what: "forks of 1, 10, 50 and 100 to the first exec in every child, beside docker commit + docker run",
+  },
   schedule: { bench: schedule, poolSize: null, what: "a fork of 100,000 over 200 stub nodes, and with something killed in the middle" },
   refill: { bench: refill, poolSize: null, what: "slots a second until a pool is full, with either slot maker" },
 };
@@ -40,6 +46,7 @@ function usage(): string {
     "pnpm bench <name> [--json FILE] [--n SAMPLES] [--pool SLOTS] [--url URL --key KEY]",
     ...names,
     "schedule: [--count CHILDREN] [--nodes N] [--chaos all|none|scheduler-killed|nodes-return|nodes-gone|nats-restarted]",
+    "fork: [--max CHILDREN] [--maker docker|oci]",
     "Without --url it starts a Banyan of its own, with data of its own, and stops it at the end.",
   ].join("\n");
 }
@@ -55,6 +62,8 @@ const { values, positionals } = parseArgs({
     count: { type: "string" },
     nodes: { type: "string" },
     chaos: { type: "string" },
+    max: { type: "string" },
+    maker: { type: "string" },
     help: { type: "boolean", short: "h" },
   },
 });
@@ -65,15 +74,16 @@ if (values.help || chosen === undefined) {
 }
 
 const n = values.n === undefined ? undefined : Number(values.n);
-const { count, nodes, chaos } = values;
-const options = { count, nodes, chaos };
+const { count, nodes, chaos, max, maker } = values;
+const options = { count, nodes, chaos, max, maker };
 const made = await measure(chosen);
 print(made, chosen.bench.targets);
 if (values.json !== undefined) await save(made, values.json);
 
 async function measure({ bench, poolSize }: Entry): Promise<Report> {
   if (poolSize === null) return bench.run({ n, progress, options });
-  const context = await openContext({ poolSize: Number(values.pool ?? poolSize), n, options, url: values.url, key: values.key });
+  const settings = maker === undefined ? {} : { BANYAN_SLOT_MAKER: maker };
+  const context = await openContext({ poolSize: Number(values.pool ?? poolSize), n, options, url: values.url, key: values.key, settings });
   try {
     return await bench.run(context);
   } finally {

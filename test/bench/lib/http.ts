@@ -11,6 +11,12 @@ export interface Reply<T> {
   ms: number;
 }
 
+export type ForkSaid =
+  | { event: "state"; data: { state: api.Fork["state"] } }
+  | { event: "children"; data: Extract<api.ForkEvent, { event: "children" }> }
+  | { event: "fork"; data: api.Fork }
+  | { event: "problem"; data: unknown };
+
 /** The API as a load generator sees it: plain HTTP with keep-alive, nothing between the clock and the socket. */
 export class BenchClient {
   readonly #pool: Pool;
@@ -53,6 +59,39 @@ export class BenchClient {
   async remove(id: string): Promise<void> {
     const reply = await this.call<unknown>("DELETE", `/v1/sandboxes/${id}`);
     if (reply.status >= 300) throw new Error(`delete answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+  }
+
+  /** Asks for a fork and says its events as they come; the last is `fork`, or `problem`. */
+  async *fork(id: string, body: api.ForkSandboxInput): AsyncGenerator<ForkSaid, void, undefined> {
+    const response = await this.#pool.request({
+      method: "POST",
+      path: `/v1/sandboxes/${id}/forks`,
+      headers: { accept: "text/event-stream", "content-type": "application/json", authorization: `Bearer ${this.#key}` },
+      body: JSON.stringify(body),
+    });
+    let pending = "";
+    for await (const chunk of response.body) {
+      pending += chunk.toString();
+      const blocks = pending.split("\n\n");
+      pending = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const event = /^event: (.*)$/m.exec(block)?.[1];
+        const data = /^data: (.*)$/m.exec(block)?.[1];
+        if (event !== undefined && data !== undefined) yield { event, data: JSON.parse(data) } as ForkSaid;
+      }
+    }
+    if (pending !== "") throw new Error(`the fork was answered with ${response.statusCode}: ${pending.slice(0, 500)}`);
+  }
+
+  async forkChildren(forkId: string): Promise<api.ForkChild[]> {
+    const children: api.ForkChild[] = [];
+    for (let after: number | null = -1; after !== null; ) {
+      const path: string = `/v1/forks/${forkId}/children?limit=1000&after=${after}`;
+      const { body }: Reply<{ children: api.ForkChild[]; next_after: number | null }> = this.#expect(200, await this.call("GET", path));
+      children.push(...body.children);
+      after = body.next_after;
+    }
+    return children;
   }
 
   async pool(): Promise<{ free: number; target: number }> {

@@ -16,6 +16,8 @@ export interface Peers {
   spinUp(n: { docker: number; runc: number; unshare: number }): Promise<Result[]>;
   exec(n: { docker: number; runc: number }): Promise<Result[]>;
   burst(n: number, rounds: number): Promise<Result>;
+  /** `docker commit` of a running container that has written so much, then so many `docker run` of it at once. */
+  fork(n: number, rounds: number, upperMb: number): Promise<Result>;
   /** `docker build` of a step and a file, with nothing changed and with the file changed. */
   build(what: { step: string; lastFile: string; cached: number; changed: number }): Promise<{ cached: Timed; changed: Timed }>;
   close(): Promise<void>;
@@ -72,6 +74,29 @@ export async function preparePeers(rootDir: string): Promise<Peers> {
         walls.push(performance.now() - startedMs);
       }
       return summarise(`peer.docker-run-${n}`, "ms", walls, failed);
+    },
+
+    async fork(n, rounds, upperMb) {
+      const name = `banyan-bench-fork-${process.pid}`;
+      const image = "banyan-bench/forked:latest";
+      const walls: number[] = [];
+      let failed = 0;
+      await mustRun(["docker", "run", "-d", "--rm", "--network", "none", "--name", name, PEER_IMAGE, "/bin/sleep", "3600"]);
+      try {
+        await mustRun(["docker", "exec", name, "/bin/sh", "-c", `head -c ${upperMb}M /dev/urandom > /var/tmp/data`]);
+        for (let round = 0; round < rounds; round++) {
+          const startedMs = performance.now();
+          await mustRun(["docker", "commit", name, image]);
+          const argv = ["docker", "run", "--rm", "--network", "none", image, "/bin/true"] as const;
+          const results = await Promise.all(Array.from({ length: n }, () => run([...argv])));
+          walls.push(performance.now() - startedMs);
+          failed += results.filter((result) => result.code !== 0).length;
+          await mustRun(["docker", "rmi", "-f", image]);
+        }
+      } finally {
+        await run(["docker", "rm", "-f", name]);
+      }
+      return summarise(`peer.docker-fork-${n}`, "ms", walls, failed);
     },
 
     async build({ step, lastFile, cached, changed }) {
