@@ -161,6 +161,17 @@ export const ERRORS = {
     "The parent's files have changed since the fork.",
     "Look at `details.changed`; promote with `force: true` to give them up.",
   ),
+  "diff.elsewhere": entry(
+    "conflict",
+    "The two sandboxes are not on the same node, and their files are compared only there.",
+    "Fork both from one sandbox with `spread: pack`, or take the diff of each without `against`.",
+  ),
+  "diff.unrelated": entry(
+    "invalid",
+    "The two sandboxes do not stand on a common image.",
+    "Compare sandboxes of one tree: see GET /v1/sandboxes/{id}/lineage.",
+  ),
+  "diff.failed": entry("unavailable", "The sandbox's changes could not be read.", "Try again; `details.reason` says what was in the way."),
   "node.not_found": entry("not_found", "There is no such node.", "List them: GET /v1/nodes."),
   "node.in_use": entry("conflict", "The node still holds sandboxes.", "Drain it first: POST /v1/nodes/{id}/drain."),
   "node.join_refused": entry("unauthenticated", "The join token is unknown, used up or expired.", "Make a new one: `banyan node token`."),

@@ -1,4 +1,7 @@
 export * from "./cgroup/cgroup.ts";
+export * from "./diff/read-changes.ts";
+export * from "./diff/seeded.ts";
+export * from "./disk/changes.ts";
 export * from "./disk/driver.ts";
 export * from "./disk/freezer.ts";
 export * from "./disk/open-disk.ts";
