@@ -86,6 +86,22 @@ it("keeps the key where only its owner reads it", async () => {
 it("has help with an example for every command that takes options", () => {
   const program = createProgram();
   const names = program.commands.map((command) => command.name());
-  expect(names).toEqual(["sandbox", "shell", "image", "build", "registry", "key", "org", "node", "usage", "login"]);
+  expect(names).toEqual([
+    "sandbox",
+    "shell",
+    "fork",
+    "forks",
+    "promote",
+    "tree",
+    "archive",
+    "image",
+    "build",
+    "registry",
+    "key",
+    "org",
+    "node",
+    "usage",
+    "login",
+  ]);
   for (const command of program.commands) expect(command.description()).not.toBe("");
 });

@@ -1,8 +1,11 @@
 import { Command } from "commander";
 import { buildCommand } from "./commands/build.ts";
 import { nodeCommand, usageCommand } from "./commands/cluster.ts";
+import { forkCommand } from "./commands/fork.ts";
+import { forksCommand } from "./commands/forks.ts";
 import { imageCommand } from "./commands/image.ts";
 import { keyCommand } from "./commands/key.ts";
+import { archiveCommand, promoteCommand, treeCommand } from "./commands/lineage.ts";
 import { loginCommand } from "./commands/login.ts";
 import { organisationCommand } from "./commands/organisation.ts";
 import { registryCommand } from "./commands/registry.ts";
@@ -18,6 +21,7 @@ Examples:
   banyan sandbox cp ./src sbx_…:/workspace/src
   banyan image build -f environment.json --name team/app
   banyan sandbox create --image team/app
+  banyan fork sbx_… -n 100 --cmd './try.sh' --policy first_success
   banyan sandbox rm sbx_…
 
 The address and the key come from the flags, else from BANYAN_URL and BANYAN_API_KEY, else from what \`banyan login\` has kept.`;
@@ -32,6 +36,11 @@ export function createProgram(): Command {
     .addHelpText("after", EXAMPLES)
     .addCommand(sandboxCommand())
     .addCommand(shellCommand())
+    .addCommand(forkCommand())
+    .addCommand(forksCommand())
+    .addCommand(promoteCommand())
+    .addCommand(treeCommand())
+    .addCommand(archiveCommand())
     .addCommand(imageCommand())
     .addCommand(buildCommand())
     .addCommand(registryCommand())

@@ -7,14 +7,14 @@ export interface Progress {
   end(): void;
 }
 
-interface Terminal {
+export interface Terminal {
   isTTY?: boolean;
   columns?: number;
   write(text: string): unknown;
 }
 
-const CLEAR_LINE = "\r\u001b[K";
-const COLUMNS_DEFAULT = 80;
+export const CLEAR_LINE = "\r\u001b[K";
+export const COLUMNS_DEFAULT = 80;
 
 /** How a build goes on, told on standard error. For a person one line a step, the last output below it; else every line there is. */
 export function showProgress({ silent = false, to = process.stderr as Terminal } = {}): Progress {
@@ -68,5 +68,5 @@ export function lineOf(event: BuildEvent): string {
   }
 }
 
-/** Output of a build may hold what moves a terminal's cursor. */
-const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, " ");
+/** Output from inside a sandbox may hold what moves a terminal's cursor. */
+export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, " ");
