@@ -51,6 +51,20 @@ State it in the create; it is built where need be, once, and found the next time
 - GET    /v1/builds/{id}/events                   a build's log, live or afterwards; POST /v1/builds/{id}/cancel
 - PUT    /v1/contexts/{sha256 of a tar}           files for \`{"copy": {"context": "sha256:…", "to": "/app"}}\` steps
 
+## Many tries at once
+
+Fork a sandbox that you have prepared: children have its files (not its processes), each runs the command, and it goes on itself:
+
+    curl -X POST ${publicUrl}/v1/sandboxes/{id}/forks -H "Authorization: Bearer $BANYAN_API_KEY" -H "Prefer: wait=600" \\
+      -d '{"count": 20, "command": "./try.sh --seed $BANYAN_FORK_INDEX", "policy": "first_success"}'
+
+\`policy\`: all, first_success, or {"best": "max"} by the number on the last line. \`each\`: [{"env", "stdin", "files"}] for single children. \`POST /v1/forks\`
+with {"source": {"image": "…"}, …} forks an image. 200: it has ended; 202: it goes on.
+
+- GET    /v1/forks/{id}                           its counts, its winner, and \`fix\`: what to call next; POST …/cancel ends it
+- GET    /v1/forks/{id}/children?state=failed     how each ended: exit_code, stdout, what it changed; GET …/events follows them live
+- POST   /v1/sandboxes/{child}/promote            the parent goes on from this child's files; GET /v1/sandboxes/{id}/lineage is the tree
+
 ## Failures
 
 A failure is a problem document (application/problem+json): \`code\` says what happened, \`retryable\` and \`retry_after_ms\` whether and when to try
