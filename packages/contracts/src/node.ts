@@ -155,7 +155,7 @@ export const NodeCompare = nodeRpc("sandbox.compare", {
   input: z.object({ sandboxId: SandboxId, epoch: z.int(), frozen: FrozenDigest }),
   output: z.object({ changed: z.array(z.string()).max(100), count: z.int() }),
   deadlineMs: 60_000,
-  errors: ["sandbox.stale_epoch", "sandbox.not_found", "layer.unavailable"],
+  errors: ["sandbox.stale_epoch", "sandbox.not_found", "layer.unavailable", "diff.failed"],
 });
 
 /** What a child of a fork runs, and what becomes of it afterwards. The node says how it ended by `ForkChildrenFinished`. */

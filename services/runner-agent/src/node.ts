@@ -17,11 +17,13 @@ import { lockDataDir } from "./node-lock.ts";
 import { SlotPool } from "./pool/pool.ts";
 import { openSlotMaker } from "./pool/slot-maker.ts";
 import { adopt } from "./sandboxes/adopt.ts";
+import { endCommands, resumeCommands } from "./sandboxes/child-commands.ts";
 import { endRun } from "./sandboxes/end-run.ts";
 import { thaw } from "./sandboxes/freeze.ts";
 import { FrozenLayers } from "./sandboxes/frozen-layers.ts";
 import { Interrupts } from "./sandboxes/interrupts.ts";
 import { Journal } from "./sandboxes/journal.ts";
+import { Outcomes } from "./sandboxes/outcomes.ts";
 import type { LayerBlobs, NodeParts } from "./sandboxes/parts.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
 import { Tombstones } from "./sandboxes/tombstones.ts";
@@ -33,6 +35,7 @@ const RECONCILE_MS = 30_000;
 const TIDY_LAYERS_MS = 60_000;
 const REMOVE_TIMEOUT_MS = 10 * 60_000;
 const SNAPSHOTS_MAX = 2;
+const COMMANDS_MAX = 256;
 
 export interface NodeDeps {
   blobs: LayerBlobs;
@@ -80,6 +83,7 @@ async function takeOver(parts: NodeParts, deps: NodeDeps): Promise<void> {
   logger.info(counts, "adopted what was here");
   for (const entry of adopted.died) deps.onDied(entry, "slot_died");
   await maker.prepare();
+  resumeCommands(parts);
 }
 
 function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { release(): void }): Node {
@@ -118,6 +122,7 @@ function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { rele
     async stop(kind) {
       parts.state = "leaving";
       await Promise.all(loops.map((loop) => loop.stop()));
+      await endCommands(parts);
       await parts.pool.stop();
       if (kind === "purge") await purge(parts);
       await parts.attach.close();
@@ -166,6 +171,10 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     network,
     journal: new Journal(join(dataDir, "journal")),
     tombstones: new Tombstones(join(dataDir, "tombstones")),
+    outcomes: new Outcomes(join(dataDir, "outcomes")),
+    commandPlaces: new Gate(COMMANDS_MAX),
+    commands: new Set(),
+    ending: new AbortController(),
     registry: new SandboxRegistry(clock),
     turns: new Turns(),
     interrupts: new Interrupts(),

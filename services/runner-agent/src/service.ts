@@ -2,17 +2,21 @@ import { connectBus } from "@banyan/bus";
 import { fault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat } from "@banyan/contracts";
 import { defineService } from "@banyan/service";
 import type { Config } from "./config.ts";
+import { serveCompare } from "./handlers/compare-sandbox.ts";
+import { serveDeleteMany } from "./handlers/delete-many.ts";
 import { serveDelete } from "./handlers/delete-sandbox.ts";
 import { serveFreeze } from "./handlers/freeze-sandbox.ts";
 import { serveList } from "./handlers/list-sandboxes.ts";
 import { serveRelease } from "./handlers/release-frozen.ts";
 import { serveShip } from "./handlers/ship-layers.ts";
 import { serveSnapshot } from "./handlers/snapshot-sandbox.ts";
+import { serveStartMany } from "./handlers/start-many.ts";
 import { serveStart } from "./handlers/start-sandbox.ts";
 import { serveStop } from "./handlers/stop-sandbox.ts";
 import { createDataPlane } from "./http/server.ts";
 import { beat, heartbeatOf } from "./loops/heartbeat.ts";
 import { sayDied } from "./loops/say-died.ts";
+import { sayFinished } from "./loops/say-finished.ts";
 import { nodeMetrics, observe } from "./metrics.ts";
 import { openNode } from "./node.ts";
 import { nodeIdOf } from "./node-id.ts";
@@ -34,6 +38,7 @@ export const runnerAgentService = defineService<Config>({
     });
     const { parts } = node;
     observe(metrics, parts);
+    const finished = sayFinished(bus, nodeId, parts.outcomes, { logger, clock });
     const dataPlane = createDataPlane({ directory: parts.registry, clusterToken: config.clusterToken, logger, clock });
     const { port } = await dataPlane.listen(config.listenHost, config.listenPort);
     const labels = { ...config.labels, ...(parts.disk.driver.enforcesLimits ? {} : { "disk-limits": "off" }) };
@@ -45,7 +50,10 @@ export const runnerAgentService = defineService<Config>({
       serveSnapshot(bus, parts),
       serveFreeze(bus, parts),
       serveShip(bus, parts),
+      serveCompare(bus, parts),
       serveRelease(bus, parts),
+      serveStartMany(bus, parts),
+      serveDeleteMany(bus, parts),
       serveList(bus, parts),
     ];
     const bucket = bus.kv<NodeHeartbeat>(NODES_BUCKET, { ttlMs: NODE_LEASE_MS, schema: NodeHeartbeat });
@@ -71,6 +79,7 @@ export const runnerAgentService = defineService<Config>({
         await Promise.all(served.map((each) => each.stop()));
         await dataPlane.close();
         await node.stop(config.node.onStop);
+        await finished.stop();
         await died.stop();
         await bus.close();
       },

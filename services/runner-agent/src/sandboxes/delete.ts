@@ -11,7 +11,7 @@ export async function deleteSandbox(
     parts.turns.take(sandboxId, async () => {
       const known = parts.registry.get(sandboxId);
       if (known !== undefined && epoch < known.entry.epoch) throw fault("sandbox.stale_epoch", { sandboxId, epoch: known.entry.epoch });
-      parts.tombstones.add(sandboxId, epoch);
+      parts.tombstones.add(sandboxId, epoch, known?.entry.epoch === epoch && known.entry.fork?.phase === "ended");
       await finishDelete(parts, sandboxId);
       return {};
     }),

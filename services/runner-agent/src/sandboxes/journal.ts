@@ -44,8 +44,6 @@ export const JournalEntry = z.object({
   network: NetworkPolicy,
   /** What it stands on, bottom first. Null: written before layers were noted, so any could be it. */
   layers: z.array(StackLayer).nullable().default(null),
-  /** Null: written before it was noted. */
-  hostname: z.string().nullable().default(null),
   /** Null: its run is no child's first one. */
   fork: ForkOf.nullable().default(null),
 });

@@ -7,6 +7,7 @@ import type { SlotPool } from "../pool/pool.ts";
 import type { FrozenLayers, Packed } from "./frozen-layers.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Journal } from "./journal.ts";
+import type { Outcomes } from "./outcomes.ts";
 import type { SandboxRegistry } from "./registry.ts";
 import type { Tombstones } from "./tombstones.ts";
 import type { Turns } from "./turns.ts";
@@ -39,6 +40,14 @@ export interface NodeParts {
   readonly network: NodeNetwork;
   readonly journal: Journal;
   readonly tombstones: Tombstones;
+  /** How commands of children ended, until that is said. */
+  readonly outcomes: Outcomes;
+  /** Commands of children at once. */
+  readonly commandPlaces: Gate;
+  /** Those under way or waiting for a place. */
+  readonly commands: Set<Promise<void>>;
+  /** Aborted when this process gives the node up. */
+  readonly ending: AbortController;
   readonly registry: SandboxRegistry;
   readonly turns: Turns;
   readonly capacity: Amounts;

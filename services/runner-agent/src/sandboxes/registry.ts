@@ -77,6 +77,13 @@ export class SandboxRegistry implements SandboxDirectory {
     this.#bySlot.set(slot.id, entry.sandboxId);
   }
 
+  /** Something about it has changed, but not whether it runs. */
+  setNoted(entry: JournalEntry): void {
+    const known = this.#known.get(entry.sandboxId);
+    assert(known?.entry.state === entry.state && known.entry.epoch === entry.epoch, "a note changes neither state nor epoch");
+    known.entry = entry;
+  }
+
   setStopped(entry: JournalEntry): void {
     assert(entry.state === "stopped", "only a stopped entry can be set as stopped");
     const before = this.#known.get(entry.sandboxId);

@@ -1,11 +1,11 @@
 import { fault, isFault, type NodeStart, type OutputOf, type StartOrder } from "@banyan/contracts";
 import { messageOf } from "@banyan/kernel";
 import { DISK_FREE_MIN_MB, fits, usedBy } from "../domain/capacity.ts";
-import { decideStart, type StartFacts } from "../domain/decide-start.ts";
+import { decideStart, type StartDecision, type StartFacts } from "../domain/decide-start.ts";
 import { attachSlot, type HeldSlot } from "./attach-slot.ts";
 import { finishDelete } from "./delete.ts";
 import { discardSlot, endRun } from "./end-run.ts";
-import type { JournalEntry } from "./journal.ts";
+import type { ForkOf, JournalEntry } from "./journal.ts";
 import type { NodeParts } from "./parts.ts";
 import { Undo } from "./undo.ts";
 
@@ -14,25 +14,42 @@ type Output = OutputOf<typeof NodeStart>;
 const REFUSED_RETRY_MS = 1_000;
 const MB = 1024 * 1024;
 
+/** What an order does not say. */
+export interface Start {
+  /** When the message came, on the monotonic clock: what others of the same message took before it is its own waiting. */
+  calledAt: number;
+  fork: ForkOf | null;
+}
+
 /** Runs a sandbox in a slot. The path of every create, start and fork: no process is spawned, the container engine is not asked. */
 export async function startSandbox(parts: NodeParts, order: StartOrder): Promise<Output> {
   const calledAt = parts.clock.monotonicMs();
-  const answer = await parts.turns.take(order.sandboxId, () => startInTurn(parts, order, calledAt));
-  if (answer.kind === "started") parts.metrics.started(answer.path, answer.timing.totalMs);
-  else parts.metrics.refused(answer.reason);
-  return answer;
+  return (await parts.turns.take(order.sandboxId, () => startInTurn(parts, order, { calledAt, fork: null }))).answer;
 }
 
-async function startInTurn(parts: NodeParts, order: StartOrder, calledAt: number): Promise<Output> {
+/** For whoever has the sandbox's turn. `isNew`: it runs since now, not since an order before. */
+export async function startInTurn(parts: NodeParts, order: StartOrder, start: Start): Promise<{ answer: Output; isNew: boolean }> {
   const decision = decideStart(order, factsOf(parts, order));
+  if (decision.kind === "repeat") return { answer: repeatedAnswer(parts, order), isNew: false };
+  const answer = await answerOf(parts, order, start, decision);
+  if (answer.kind === "started") parts.metrics.started(answer.path, answer.timing.totalMs);
+  else parts.metrics.refused(answer.reason);
+  return { answer, isNew: answer.kind === "started" };
+}
+
+async function answerOf(
+  parts: NodeParts,
+  order: StartOrder,
+  start: Start,
+  decision: Exclude<StartDecision, { kind: "repeat" }>,
+): Promise<Output> {
   if (decision.kind === "refuse") return { kind: "refused", reason: decision.reason, retryAfterMs: REFUSED_RETRY_MS };
-  if (decision.kind === "repeat") return repeatedAnswer(parts, order);
   parts.registry.reserve(order.sandboxId, order.resources);
   const release = parts.layers.hold(order.layers);
   try {
     if (decision.clears) await finishDelete(parts, order.sandboxId);
     else if (decision.ends) await endRun(parts, order.sandboxId);
-    return await carryOut(parts, order, calledAt);
+    return await carryOut(parts, order, start);
   } catch (error) {
     if (isFault(error, "node.no_slot")) return { kind: "refused", reason: "no_slot", retryAfterMs: parts.pool.retryAfterMs() };
     if (isFault(error, "layer.unavailable", "sandbox.start_failed")) throw error;
@@ -61,7 +78,7 @@ function repeatedAnswer(parts: NodeParts, order: StartOrder): Output {
 }
 
 /** Slot and disk are got ready at once; then the attach puts them together. What fails half-way leaves nothing. */
-async function carryOut(parts: NodeParts, order: StartOrder, calledAt: number): Promise<Output> {
+async function carryOut(parts: NodeParts, order: StartOrder, { calledAt, fork }: Start): Promise<Output> {
   const { clock, layers, registry, journal } = parts;
   const before = registry.get(order.sandboxId)?.entry;
   const beganAt = clock.monotonicMs();
@@ -76,7 +93,7 @@ async function carryOut(parts: NodeParts, order: StartOrder, calledAt: number): 
     if (disk.status === "rejected") throw disk.reason;
     if (claimed.status === "rejected") throw claimed.reason;
     const claimedAt = clock.monotonicMs();
-    const entry = entryOf(order);
+    const entry = entryOf(order, fork);
     const slot = await attachSlot(parts, order, entry, claimed.value);
     const endedAt = clock.monotonicMs();
     const timing = {
@@ -112,8 +129,7 @@ async function makeDisk({ disk }: NodeParts, order: StartOrder, before: JournalE
   }
 }
 
-function entryOf(order: StartOrder): JournalEntry {
-  const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers, hostname } = order;
-  const known = { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers, hostname };
-  return { format: 1, state: "running", slot: null, ...known, fork: null };
+function entryOf(order: StartOrder, fork: ForkOf | null): JournalEntry {
+  const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers } = order;
+  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network, layers, fork };
 }

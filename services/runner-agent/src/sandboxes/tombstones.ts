@@ -4,10 +4,19 @@ const TOMBSTONES_MAX = 10_000;
 /** The file may hold this many lines before it is written anew. */
 const LINES_MAX = 2 * TOMBSTONES_MAX;
 
+/** Behind the epoch of a fork's child that was deleted after its command had ended. */
+const FINISHED = "finished";
+
+interface Tombstone {
+  epoch: number;
+  /** It had run as it was asked to: a start that is repeated learns that. */
+  hasFinished: boolean;
+}
+
 /** The epochs up to which sandboxes were deleted, so that a start that comes late is refused. The oldest are forgotten first. */
 export class Tombstones {
   readonly #file: string;
-  readonly #epochs = new Map<string, number>();
+  readonly #deleted = new Map<string, Tombstone>();
   #lines = 0;
 
   constructor(file: string) {
@@ -15,36 +24,47 @@ export class Tombstones {
     if (!existsSync(file)) return;
     // What follows the last end of line is what a killed process left.
     for (const line of readFileSync(file, "utf8").split("\n").slice(0, -1)) {
-      const [sandboxId = "", epoch] = line.split(" ");
-      this.#set(sandboxId, Number(epoch));
+      const [sandboxId = "", epoch, how] = line.split(" ");
+      this.#set(sandboxId, { epoch: Number(epoch), hasFinished: how === FINISHED });
     }
     this.#compact();
   }
 
   epochOf(sandboxId: string): number | undefined {
-    return this.#epochs.get(sandboxId);
+    return this.#deleted.get(sandboxId)?.epoch;
   }
 
-  add(sandboxId: string, epoch: number): void {
-    this.#set(sandboxId, epoch);
-    appendFileSync(this.#file, `${sandboxId} ${epoch}\n`, { mode: 0o600 });
+  hasFinished(sandboxId: string, epoch: number): boolean {
+    const tombstone = this.#deleted.get(sandboxId);
+    return tombstone !== undefined && tombstone.epoch === epoch && tombstone.hasFinished;
+  }
+
+  add(sandboxId: string, epoch: number, hasFinished = false): void {
+    this.#set(sandboxId, { epoch, hasFinished });
+    appendFileSync(this.#file, lineOf(sandboxId, { epoch, hasFinished }), { mode: 0o600 });
     if (++this.#lines > LINES_MAX) this.#compact();
   }
 
-  #set(sandboxId: string, epoch: number): void {
-    const highest = Math.max(epoch, this.#epochs.get(sandboxId) ?? epoch);
+  #set(sandboxId: string, tombstone: Tombstone): void {
+    const before = this.#deleted.get(sandboxId);
+    // Of the same epoch the first one counts: deleted again, it has still run to its end before.
+    const highest = before !== undefined && before.epoch >= tombstone.epoch ? before : tombstone;
     // Set anew, so that it is the youngest.
-    this.#epochs.delete(sandboxId);
-    this.#epochs.set(sandboxId, highest);
-    if (this.#epochs.size <= TOMBSTONES_MAX) return;
-    const [oldest] = this.#epochs.keys();
-    if (oldest !== undefined) this.#epochs.delete(oldest);
+    this.#deleted.delete(sandboxId);
+    this.#deleted.set(sandboxId, highest);
+    if (this.#deleted.size <= TOMBSTONES_MAX) return;
+    const [oldest] = this.#deleted.keys();
+    if (oldest !== undefined) this.#deleted.delete(oldest);
   }
 
   #compact(): void {
     const draft = `${this.#file}.new`;
-    writeFileSync(draft, [...this.#epochs].map(([sandboxId, epoch]) => `${sandboxId} ${epoch}\n`).join(""), { mode: 0o600 });
+    writeFileSync(draft, [...this.#deleted].map(([sandboxId, tombstone]) => lineOf(sandboxId, tombstone)).join(""), { mode: 0o600 });
     renameSync(draft, this.#file);
-    this.#lines = this.#epochs.size;
+    this.#lines = this.#deleted.size;
   }
+}
+
+function lineOf(sandboxId: string, { epoch, hasFinished }: Tombstone): string {
+  return `${sandboxId} ${epoch}${hasFinished ? ` ${FINISHED}` : ""}\n`;
 }

@@ -1,0 +1,19 @@
+import type { ChangeSummary } from "@banyan/contracts";
+import { countChanges, seededFiles } from "@banyan/runtime";
+import type { NodeParts } from "./parts.ts";
+
+/** Where the output of its command lies: ours, not what it changed. */
+const LEFT_OUT = "var/tmp/banyan-fork";
+
+/** What a child changed since the fork, without what its start put there. Null where it cannot be told. */
+export async function countChild(
+  { registry, layers, disk, attach }: NodeParts,
+  { sandboxId, epoch }: { sandboxId: string; epoch: number },
+): Promise<ChangeSummary | null> {
+  const entry = registry.get(sandboxId)?.entry;
+  if (entry?.epoch !== epoch || entry.layers === null) return null;
+  const { upper } = disk.driver.paths(sandboxId);
+  const leftOut = [LEFT_OUT, ...(await seededFiles(upper))];
+  const base = entry.layers.map(({ digest }) => layers.path(digest)).reverse();
+  return countChanges(attach.run, { now: [upper], before: [], base, leftOut });
+}
