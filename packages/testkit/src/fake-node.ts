@@ -47,6 +47,8 @@ export interface FakeNode {
   frozen: number;
   /** Answers the next starts instead of the node's own rules; null: as usual. May take its time. */
   onStart: ((order: Order) => Promise<StartAnswer | null>) | null;
+  /** Runs before each snapshot is made, which fails where this throws. */
+  onSnapshot: ((sandboxId: string) => Promise<void>) | null;
   /** What the heartbeat says of free slots, where that is not the truth. */
   slotsClaimed: number | null;
   /** Marks a sandbox as used now, as the next heartbeat will say. */
@@ -145,6 +147,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     const there = node.sandboxes.get(sandboxId);
     if (there === undefined) throw fault("sandbox.not_found", { sandboxId });
     if (there.epoch !== epoch) throw fault("sandbox.stale_epoch", { epoch: there.epoch });
+    await node.onSnapshot?.(sandboxId);
     const frozen = { digest: `sha256:${String(++node.frozen).padStart(64, "0")}`, sizeBytes: 10 };
     const isRunning = there.state === "running";
     return { layers: [...layers, frozen], way: isRunning ? "copy" : "stopped", pausedMs: isRunning ? 1.5 : 0, skipped: [] };
@@ -190,6 +193,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     deleted: new Map(),
     frozen: 0,
     onStart: null,
+    onSnapshot: null,
     slotsClaimed: null,
     use(sandboxId, at = clock.now()) {
       const there = node.sandboxes.get(sandboxId);

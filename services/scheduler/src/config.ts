@@ -15,6 +15,8 @@ const Scheduling = z.object({
   /** How long the row of a deleted sandbox stays. */
   deletedKeptMs: Ms.default(24 * 3_600_000),
   transitionsKeptMs: Ms.default(7 * 24 * 3_600_000),
+  /** What is stopped is archived, so that it outlives its node. */
+  archiveOnStop: z.boolean().default(false),
 });
 export type Scheduling = z.infer<typeof Scheduling>;
 export const SCHEDULING_DEFAULTS: Scheduling = Scheduling.parse({});
@@ -34,6 +36,7 @@ const Environment = z.object({
   BANYAN_RECONCILE_EVERY_MS: Ms.default(SCHEDULING_DEFAULTS.reconcileEveryMs),
   BANYAN_ORPHAN_GRACE_MS: Ms.default(SCHEDULING_DEFAULTS.orphanGraceMs),
   BANYAN_START_MARGIN_MS: Ms.default(SCHEDULING_DEFAULTS.startMarginMs),
+  BANYAN_ARCHIVE_ON_STOP: z.stringbool().default(SCHEDULING_DEFAULTS.archiveOnStop),
 });
 
 /** The only place of this service that reads the environment. */
@@ -50,6 +53,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       reconcileEveryMs: read.BANYAN_RECONCILE_EVERY_MS,
       orphanGraceMs: read.BANYAN_ORPHAN_GRACE_MS,
       startMarginMs: read.BANYAN_START_MARGIN_MS,
+      archiveOnStop: read.BANYAN_ARCHIVE_ON_STOP,
     },
   };
 }

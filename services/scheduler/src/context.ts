@@ -1,13 +1,15 @@
 import type { Bus, Request, Served } from "@banyan/bus";
-import type { CreateSandbox, InputOf, OutputOf, Rpc, SnapshotSandbox } from "@banyan/contracts";
+import type { CreateSandbox, InputOf, OutputOf, PromoteSandbox, Rpc, SnapshotSandbox } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
 import type { Scheduling } from "./config.ts";
+import type { Sandbox } from "./domain/sandbox.ts";
 import type { Measures } from "./measures.ts";
 import type { Images } from "./memory/images.ts";
 import type { Lanes } from "./memory/lanes.ts";
 import type { LateWrites } from "./memory/late-writes.ts";
 import type { Ledger } from "./memory/ledger.ts";
 import type { Nodes } from "./memory/nodes.ts";
+import type { Retries } from "./memory/retries.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import type { Store } from "./store/index.ts";
 
@@ -25,6 +27,12 @@ export interface Context {
   creates: Map<string, { orgId: string; answer: Promise<OutputOf<typeof CreateSandbox>> }>;
   /** Snapshots under way, by the id of the image to be. */
   snapshots: Map<string, { orgId: string; answer: Promise<OutputOf<typeof SnapshotSandbox>> }>;
+  /** Archives under way, by sandbox id. */
+  archives: Map<string, Promise<Sandbox>>;
+  /** Promotions under way, by the child's id. */
+  promotions: Map<string, { orgId: string; answer: Promise<OutputOf<typeof PromoteSandbox>> }>;
+  /** What could not be moved from its node, or started elsewhere, by sandbox id. */
+  moves: Retries;
   measures: Measures;
   clock: Clock;
   logger: Logger;

@@ -1,4 +1,14 @@
-import { fault, isFault, NODE_PAGE_MAX, NodeDelete, NodeListSandboxes, NodeStart, NodeStop, type OutputOf } from "@banyan/contracts";
+import {
+  fault,
+  isFault,
+  NODE_PAGE_MAX,
+  NodeDelete,
+  NodeListSandboxes,
+  NodeSnapshot,
+  NodeStart,
+  NodeStop,
+  type OutputOf,
+} from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import type { Context } from "./context.ts";
 import type { Listed } from "./domain/reconcile.ts";
@@ -38,6 +48,38 @@ export async function stopOn(
     // Where there is nothing to stop, it is stopped; whether its disk is still there is the reconciliation's question.
     return outcome === "active" ? "active" : "stopped";
   } catch (error) {
+    throw asUnreachable(error, nodeId);
+  }
+}
+
+/** A sandbox's files as layers in the blob store, and the whole stack with them. */
+export async function snapshotOn(
+  ctx: Context,
+  sandbox: Sandbox,
+  options: { deadlineMs: number; signal?: AbortSignal },
+): Promise<OutputOf<typeof NodeSnapshot>> {
+  const { id: sandboxId, stack } = sandbox;
+  return ofItsFiles(ctx, sandbox, (nodeId, epoch) =>
+    ctx.bus.call(NodeSnapshot.on(nodeId), { sandboxId, epoch, layers: stack.layers }, options),
+  );
+}
+
+/** Asks a node about the disk of a sandbox. Of a stopped one the node may know an earlier run: a start that it refused used up an epoch and changed no file. */
+export async function ofItsFiles<T>(ctx: Context, sandbox: Sandbox, ask: (nodeId: string, epoch: number) => Promise<T>): Promise<T> {
+  const nodeId = nodeOf(sandbox);
+  const { state, epoch } = sandbox;
+  if (!ctx.nodes.isReachable(nodeId)) throw fault("node.unreachable", { nodeId });
+  const again = (error: unknown): Promise<T> => {
+    const known = isFault(error, "sandbox.stale_epoch") ? Number(error.details.epoch) : Number.NaN;
+    if (state === "stopped" && known < epoch) return ask(nodeId, known);
+    throw error;
+  };
+  try {
+    return await ask(nodeId, epoch).catch(again);
+  } catch (error) {
+    // It was started or stopped in between.
+    if (isFault(error, "sandbox.stale_epoch")) throw fault("sandbox.version_conflict", { epoch }, { cause: error });
+    if (isFault(error, "sandbox.not_found")) throw fault("snapshot.failed", { nodeId, reason: "no_disk" }, { cause: error });
     throw asUnreachable(error, nodeId);
   }
 }

@@ -9,6 +9,7 @@ import { Lanes } from "./memory/lanes.ts";
 import { LateWrites } from "./memory/late-writes.ts";
 import { Ledger } from "./memory/ledger.ts";
 import { Nodes } from "./memory/nodes.ts";
+import { Retries } from "./memory/retries.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { createStore, type Store } from "./store/index.ts";
 import { LIVE_PAGE } from "./store/list-live.ts";
@@ -41,13 +42,16 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
     late,
     creates: new Map(),
     snapshots: new Map(),
+    archives: new Map(),
+    promotions: new Map(),
+    moves: new Retries(),
     measures: createMeasures(metrics, { ledger, nodes, late }),
     clock,
     logger,
     random: Math.random,
     config: config.scheduling,
   };
-  await remember(store, ledger);
+  await remember(store, ledger, nodes);
   const loops = await startLoops(ctx);
   onSaid = loops.said;
   const served = Object.values(handlers).map((serve) => serve(ctx));
@@ -65,8 +69,9 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   };
 }
 
-/** Quotas and promises to nodes count from the first request on. */
-async function remember(store: Store, ledger: Ledger): Promise<void> {
+/** Quotas, promises to nodes and what their operator wants of them count from the first request on. */
+async function remember(store: Store, ledger: Ledger, nodes: Nodes): Promise<void> {
+  for (const { nodeId, ...wish } of await store.listNodeWishes()) nodes.wish(nodeId, wish);
   let after = "";
   for (;;) {
     const page = await store.listLive(after);

@@ -1,4 +1,4 @@
-import { sandboxMachine } from "@banyan/contracts";
+import { type LayerRef, sandboxMachine } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import fc from "fast-check";
 import { expect, it } from "vitest";
@@ -7,6 +7,7 @@ import { sandboxOf } from "./sandbox.fixture.ts";
 
 const epoch = fc.integer({ min: 1, max: 4 });
 const reason = fc.constantFrom("a", "b");
+const maybeReason = fc.option(reason);
 const deadlineAt = fc.integer({ min: 1, max: 1_000 });
 const shipped = { digest: `sha256:${"ab".repeat(32)}`, sizeBytes: 1 };
 const childStack = { ...sandboxOf().stack, layers: [shipped, shipped] };
@@ -16,9 +17,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant("started" as const), epoch, launch: fc.constant(null) }),
   fc.record({ kind: fc.constantFrom("gave_up" as const, "failed" as const, "died" as const, "lost" as const), epoch, reason }),
   fc.record({ kind: fc.constantFrom("recovered" as const, "stopped" as const), epoch }),
-  fc.record({ kind: fc.constantFrom("stop" as const, "delete" as const), deadlineAt, reason: fc.option(reason) }),
+  fc.record({ kind: fc.constantFrom("stop" as const, "delete" as const), deadlineAt, reason: maybeReason }),
   fc.record({ kind: fc.constant("deleted" as const) }),
-  fc.record({ kind: fc.constant("archived" as const), epoch, layers: fc.constant([shipped]) }),
+  fc.record({ kind: fc.constant("archived" as const), epoch, layers: fc.constant<LayerRef[]>([shipped]) }),
   fc.record({ kind: fc.constant("promoted" as const), epoch, stack: fc.constant(childStack), promotion: fc.constant(promotion), reason }),
 );
 

@@ -1,10 +1,14 @@
+export { archiveSandbox } from "./archive-sandbox.ts";
+export { cordonNode } from "./cordon-node.ts";
 export { createSandbox } from "./create-sandbox.ts";
 export { deleteSandbox } from "./delete-sandbox.ts";
+export { drainNode } from "./drain-node.ts";
 export { getSandbox } from "./get-sandbox.ts";
 export { getUsage } from "./get-usage.ts";
 export { listLayerUsers } from "./list-layer-users.ts";
 export { listNodes } from "./list-nodes.ts";
 export { listSandboxes } from "./list-sandboxes.ts";
+export { removeNode } from "./remove-node.ts";
 export { routeSandbox } from "./route-sandbox.ts";
 export { snapshotSandbox } from "./snapshot-sandbox.ts";
 export { startSandbox } from "./start-sandbox.ts";

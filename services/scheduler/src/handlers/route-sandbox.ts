@@ -7,7 +7,9 @@ import { nodeOf } from "../node-calls.ts";
 export const routeSandbox = handle(RouteSandbox, async (ctx, ref) => {
   const entry = ctx.ledger.get(ref.id);
   const known = entry?.orgId === ref.orgId && entry.state === "running" ? entry : await ctx.sandboxes.find(ref);
-  if (known.state !== "running" || known.nodeId === null) throw fault("sandbox.not_running", { state: known.state });
+  const isThere = known.state === "running" || (ref.stopped === true && known.state === "stopped");
+  // Of a stopped one without a node all files are in its stack.
+  if (!isThere || known.nodeId === null) throw fault("sandbox.not_running", { state: known.state, hasDisk: known.nodeId !== null });
   if (!ctx.nodes.isReachable(known.nodeId)) throw fault("node.unreachable", { nodeId: known.nodeId });
   return route(ctx, known.id, known.orgId, known.nodeId, known.epoch);
 });

@@ -1,6 +1,7 @@
-import { fault, type InputOf, isFault, NodeSnapshot, type OutputOf, RegisterImage, SnapshotSandbox } from "@banyan/contracts";
+import { fault, type InputOf, isFault, type OutputOf, RegisterImage, SnapshotSandbox } from "@banyan/contracts";
 import { type Context, handle } from "../context.ts";
-import { asUnreachable, nodeOf } from "../node-calls.ts";
+import type { Stack } from "../domain/sandbox.ts";
+import { snapshotOn } from "../node-calls.ts";
 import type { Snapshot } from "../store/schema.ts";
 
 type Input = InputOf<typeof SnapshotSandbox>;
@@ -38,17 +39,10 @@ async function snapshot(ctx: Context, input: Input, request: { deadlineMs: numbe
 
 async function make(ctx: Context, input: Input, request: { deadlineMs: number; signal: AbortSignal }): Promise<Snapshot> {
   const sandbox = await ctx.sandboxes.find(input);
-  const { id: sandboxId, epoch, state, stack } = sandbox;
+  const { id: sandboxId, epoch, state, stack, hasDisk } = sandbox;
   if (state !== "running" && state !== "stopped") throw fault("sandbox.illegal_transition", { state, epoch, command: "snapshot" });
-  const nodeId = nodeOf(sandbox);
-  if (!ctx.nodes.isReachable(nodeId)) throw fault("node.unreachable", { nodeId });
   const options = { deadlineMs: Math.max(1, request.deadlineMs - REGISTER_MARGIN_MS), signal: request.signal };
-  const frozen = await ctx.bus.call(NodeSnapshot.on(nodeId), { sandboxId, epoch, layers: stack.layers }, options).catch((error) => {
-    // It was started or stopped in between.
-    if (isFault(error, "sandbox.stale_epoch")) throw fault("sandbox.version_conflict", { epoch }, { cause: error });
-    if (isFault(error, "sandbox.not_found")) throw fault("snapshot.failed", { nodeId, reason: "no_disk" }, { cause: error });
-    throw asUnreachable(error, nodeId);
-  });
+  const frozen = hasDisk ? await snapshotOn(ctx, sandbox, options) : frozenAlready(stack);
   // Of the sandbox's own environment nothing is kept: it may hold what was meant for this one alone.
   const made = {
     imageId: input.imageId,
@@ -60,3 +54,6 @@ async function make(ctx: Context, input: Input, request: { deadlineMs: number; s
   await ctx.store.insertSnapshot(made);
   return made;
 }
+
+/** Without a disk its stack is all there is of it. */
+const frozenAlready = ({ layers }: Stack) => ({ layers, way: "stopped" as const, pausedMs: 0, skipped: [] });

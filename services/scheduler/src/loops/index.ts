@@ -1,12 +1,15 @@
 import { SandboxDied } from "@banyan/contracts";
 import { type Loop, type LoopOptions, startLoop } from "@banyan/service";
 import type { Context } from "../context.ts";
+import { StoppedArchiver } from "./archive-stopped.ts";
+import { drainNodes } from "./drain-nodes.ts";
 import { endLifetimes } from "./end-lifetimes.ts";
 import { finishDeletes } from "./finish-deletes.ts";
 import { purge } from "./purge.ts";
 import { Reconciler } from "./reconcile-nodes.ts";
 import { Activity } from "./record-activity.ts";
 import { sayChanges } from "./say-changes.ts";
+import { startMoving } from "./start-moving.ts";
 import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
 import { writeLate } from "./write-late.ts";
 
@@ -23,6 +26,7 @@ export interface Loops {
 /** Everything that repairs. Resolves when the nodes that are there now are known. */
 export async function startLoops(ctx: Context): Promise<Loops> {
   const activity = new Activity();
+  const archiver = new StoppedArchiver(ctx);
   const reconciler = new Reconciler(ctx, activity);
   const watching = await watchNodes(ctx, activity);
   const died = ctx.bus.onEvents(SandboxDied, { durable: "scheduler-died" }, (event) => onDied(ctx, event));
@@ -37,6 +41,9 @@ export async function startLoops(ctx: Context): Promise<Loops> {
     loop("expire-nodes", 1_000, () => expireNodes(ctx)),
     loop("finish-deletes", 1_000, () => finishDeletes(ctx)),
     loop("end-lifetimes", 1_000, () => endLifetimes(ctx)),
+    loop("drain-nodes", 1_000, () => drainNodes(ctx)),
+    loop("start-moving", 1_000, () => startMoving(ctx)),
+    ...(ctx.config.archiveOnStop ? [loop("archive-stopped", 2_000, () => archiver.round())] : []),
     loop("record-activity", 5_000, () => activity.write(ctx)),
     loop("write-late", 1_000, () => writeLate(ctx)),
     loop("purge", 60_000, () => purge(ctx)),

@@ -7,8 +7,12 @@ import { insertSnapshot } from "./insert-snapshot.ts";
 import { listDeleting } from "./list-deleting.ts";
 import { listLayerUsers } from "./list-layer-users.ts";
 import { listLive } from "./list-live.ts";
+import { listMoving } from "./list-moving.ts";
+import { listNodeWishes } from "./list-node-wishes.ts";
+import { listOnNode } from "./list-on-node.ts";
 import { listSandboxes } from "./list-sandboxes.ts";
 import { listWanted } from "./list-wanted.ts";
+import { listWithDisk } from "./list-with-disk.ts";
 import { purgeDeleted } from "./purge-deleted.ts";
 import { purgeSnapshots } from "./purge-snapshots.ts";
 import { purgeTransitions } from "./purge-transitions.ts";
@@ -16,8 +20,10 @@ import { readOutbox } from "./read-outbox.ts";
 import { readSandbox } from "./read-sandbox.ts";
 import { readSnapshot } from "./read-snapshot.ts";
 import { recordActivity } from "./record-activity.ts";
+import { removeNodeWish } from "./remove-node-wish.ts";
 import { removeSaid } from "./remove-said.ts";
 import { removeSnapshot } from "./remove-snapshot.ts";
+import { saveNodeWish } from "./save-node-wish.ts";
 import { updateSettings } from "./update-settings.ts";
 
 /** Somebody waits for most queries: an answer that takes longer is worth less than an error. */
@@ -49,6 +55,12 @@ export function createStore(db: Database) {
     recordActivity: bound(recordActivity),
     removeSaid: bound(removeSaid),
     removeSnapshot: bound(removeSnapshot),
+    listMoving: bound(listMoving),
+    listNodeWishes: bound(listNodeWishes),
+    listOnNode: bound(listOnNode),
+    listWithDisk: bound(listWithDisk),
+    removeNodeWish: bound(removeNodeWish),
+    saveNodeWish: bound(saveNodeWish),
     updateSettings: bound(updateSettings),
   };
 }

@@ -1,0 +1,174 @@
+import { fault, isFault, type OutputOf, type Quota, type StartSandbox } from "@banyan/contracts";
+import type { AppError } from "@banyan/kernel";
+import { archive } from "./archive.ts";
+import type { Context } from "./context.ts";
+import { amountsOf, type Placement, place } from "./domain/place.ts";
+import { shortageOf } from "./domain/quota.ts";
+import type { Sandbox } from "./domain/sandbox.ts";
+import { started } from "./handlers/started.ts";
+import { askedOf, type Flight, type Launched, launch } from "./launch.ts";
+import { nodeOf, stopOn } from "./node-calls.ts";
+
+/** Each more is for a reason that the one before has removed: an epoch that was used up, a disk that was in the way. */
+const ROUNDS_MAX = 4;
+/** Until a disk that takes longer to leave its node has left it. */
+const LEAVING_RETRY_MS = 2_000;
+
+export interface StartWish {
+  orgId: string;
+  id: string;
+  /** Null: whoever wants it started has counted it already. */
+  quota: Quota | null;
+  /** How long it may wait for a slot. */
+  deadlineMs: number;
+  /** How long it may wait for its files to leave a node that cannot start it. */
+  archiveWaitMs: number;
+  /** Taken before others where it has room: it has the files. */
+  near?: string;
+  /** Why it is stopped again where no node took it; default: the error's code. */
+  reasonOnFailure?: string;
+}
+
+type Answer = OutputOf<typeof StartSandbox>;
+/** stale: the epoch was used up; leave: its node cannot have it, and another could. */
+type Outcome = { kind: "started"; answer: Answer } | { kind: "stale" } | { kind: "leave"; refusal: AppError };
+
+/** On its disk where it has one; without, wherever there is room. A disk whose node cannot start it leaves that first. */
+export async function startStopped(ctx: Context, wish: StartWish): Promise<Answer> {
+  const beganMs = ctx.clock.monotonicMs();
+  let slotWaitEndsMs = beganMs + wish.deadlineMs;
+  for (let left = ROUNDS_MAX - 1; ; left--) {
+    const outcome = await ctx.lanes.run(wish.id, (signal) => start(ctx, wish, { beganMs, slotWaitEndsMs }, signal));
+    if (outcome.kind === "started") return outcome.answer;
+    if (left === 0) throw outcome.kind === "leave" ? outcome.refusal : fault("sandbox.version_conflict", { reason: "stale_epoch" });
+    if (outcome.kind === "stale") continue;
+    await leave(ctx, wish, beganMs, outcome.refusal);
+    slotWaitEndsMs = ctx.clock.monotonicMs() + wish.deadlineMs;
+  }
+}
+
+/** Not in the lane: a delete or a start on the old node need not wait for it. */
+async function leave(ctx: Context, wish: StartWish, beganMs: number, refusal: AppError): Promise<void> {
+  const waitMs = beganMs + wish.archiveWaitMs - ctx.clock.monotonicMs();
+  const archived = archive(ctx, wish);
+  const waiting = new AbortController();
+  const late = ctx.clock.sleep(Math.max(0, waitMs), waiting.signal).then(() => {
+    throw fault("node.none_available", { ...refusal.details, reason: "leaving_its_node", retryAfterMs: LEAVING_RETRY_MS });
+  });
+  late.catch(() => {});
+  archived.catch(() => {});
+  try {
+    await Promise.race([archived, late]);
+  } catch (error) {
+    if (isFault(error, "snapshot.failed", "layer.unavailable", "node.unreachable")) throw withCause(refusal, error);
+    // It was started or stopped meanwhile: the next round sees it as it is now.
+    if (!isFault(error, "sandbox.version_conflict", "sandbox.illegal_transition")) throw error;
+  } finally {
+    waiting.abort();
+  }
+}
+
+const withCause = ({ details }: AppError, cause: unknown): AppError => fault("node.none_available", details, { cause });
+
+/** Monotonic. */
+type Times = Pick<Flight, "beganMs" | "slotWaitEndsMs">;
+
+async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: AbortSignal): Promise<Outcome> {
+  const stopped = await ctx.sandboxes.find(wish);
+  const deadlineAt = ctx.clock.now() + wish.deadlineMs + ctx.config.startMarginMs;
+  if (stopped.state !== "stopped")
+    throw fault("sandbox.illegal_transition", { state: stopped.state, epoch: stopped.epoch, command: "start" });
+  checkQuota(ctx, stopped, wish.quota);
+  const where = stopped.hasDisk ? atItsDisk(ctx, stopped) : anywhere(ctx, stopped, wish.near);
+  if (where.kind === "leave") return where;
+  const change = ctx.sandboxes.decide(stopped, { kind: "start", deadlineAt, ...(stopped.hasDisk ? {} : { nodeId: where.nodeId }) });
+  const starting = change.next;
+  ctx.ledger.follow(starting);
+  const ending = new AbortController();
+  const end = (): void => ending.abort(laneSignal.reason);
+  laneSignal.addEventListener("abort", end, { once: true });
+  const written = ctx.sandboxes.write(stopped, change);
+  written.catch((error) => ending.abort(error));
+  const { hasDisk: bound } = stopped;
+  const flight: Flight = { sandbox: starting, written, ...times, elsewhere: where.elsewhere, bound, signal: ending.signal };
+  try {
+    const launched = await launch(ctx, flight);
+    await flight.written;
+    if (launched.kind === "failed") return giveUp(ctx, flight.sandbox, launched, wish);
+    const running = ctx.sandboxes.applyLater(flight.sandbox, { kind: "started", epoch: starting.epoch, launch: launched.launch });
+    return { kind: "started", answer: started(ctx, running, launched.launch) };
+  } catch (error) {
+    if (ctx.ledger.get(wish.id)?.state === "starting") await undo(ctx, stopped, flight);
+    throw error;
+  } finally {
+    laneSignal.removeEventListener("abort", end);
+  }
+}
+
+/** It counts as a sandbox already: what it needs more is cpu, memory and a place among the running. */
+function checkQuota(ctx: Context, { orgId, spec }: Sandbox, quota: Quota | null): void {
+  if (quota === null) return;
+  const { cpu, memoryMb } = spec.resources;
+  const shortage = shortageOf(ctx.ledger.usage(orgId), { sandboxes: 0, cpu, memoryMb }, quota);
+  if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
+}
+
+type Where = { kind: "placed"; nodeId: string; elsewhere: boolean } | Extract<Outcome, { kind: "leave" }>;
+
+function anywhere(ctx: Context, sandbox: Sandbox, near: string | undefined): Where {
+  const asked = askedOf(sandbox);
+  const nearest = near === undefined ? null : ctx.nodes.candidate(near);
+  const first = nearest !== null && nearest.slotsFree > 0 ? place([nearest], asked, ctx.random) : null;
+  const placement = first?.kind === "placed" ? { ...first, elsewhere: true } : place(ctx.nodes.candidates(), asked, ctx.random);
+  if (placement.kind === "placed") return placement;
+  throw refusalOf(placement, sandbox);
+}
+
+/** Where its disk is; elsewhere where that node is full or cordoned and another one has room. A cordoned node that is not emptied still starts its own. */
+function atItsDisk(ctx: Context, sandbox: Sandbox): Where {
+  const nodeId = nodeOf(sandbox);
+  const node = ctx.nodes.candidate(nodeId);
+  if (node === null || !node.reachable) throw fault("node.unreachable", { nodeId });
+  // Its disk is counted there already.
+  const amounts = { ...amountsOf(sandbox.spec.resources), diskMb: 0 };
+  const here = place([{ ...node, cordoned: false }], { amounts }, ctx.random);
+  if (here.kind === "placed" && !node.cordoned) return { ...here, elsewhere: false };
+  const refusal = refusalOf(here.kind === "placed" ? { kind: "none_available", retryAfterMs: LEAVING_RETRY_MS } : here, sandbox);
+  if (node.state === "ready" && hasRoomElsewhere(ctx, sandbox)) return { kind: "leave", refusal };
+  if (here.kind === "placed" && ctx.nodes.wishOf(nodeId).draining === null) return { ...here, elsewhere: false };
+  throw refusal;
+}
+
+const hasRoomElsewhere = (ctx: Context, sandbox: Sandbox): boolean =>
+  place(ctx.nodes.candidates(), { ...askedOf(sandbox), excluded: new Set([nodeOf(sandbox)]) }, ctx.random).kind === "placed";
+
+function refusalOf(placement: Exclude<Placement, { kind: "placed" }>, { nodeId, spec }: Sandbox): AppError {
+  const at = nodeId === null ? {} : { nodeId };
+  if (placement.kind === "none_fits") return fault("node.none_fits", { ...at, asked: spec.resources });
+  return fault("node.none_available", { ...at, retryAfterMs: placement.retryAfterMs });
+}
+
+type Failed = Extract<Launched, { kind: "failed" }>;
+
+function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Failed, { reasonOnFailure }: StartWish): Outcome {
+  const { epoch } = sandbox;
+  if (refusal?.reason === "no_disk") ctx.sandboxes.applyLater(sandbox, { kind: "failed", epoch, reason: "disk_lost" });
+  // Else the node may still start it: the row keeps its deadline, and the reconciliation asks what came of it.
+  else if (certain) ctx.sandboxes.applyLater(sandbox, { kind: "gave_up", epoch, reason: reasonOnFailure ?? error.code });
+  if (refusal?.reason === "stale_epoch") return { kind: "stale" };
+  if (refusal?.reason === "capacity" && sandbox.hasDisk && hasRoomElsewhere(ctx, sandbox)) return { kind: "leave", refusal: error };
+  throw error;
+}
+
+/** Ended from outside: the row could not be written, or a delete came. The node must not go on with this epoch. */
+async function undo(ctx: Context, stopped: Sandbox, { sandbox, written }: Flight): Promise<void> {
+  const isWritten = await written.then(
+    () => true,
+    () => false,
+  );
+  if (!isWritten) ctx.ledger.follow(stopped);
+  // Not waited for: if it does not arrive, the reconciliation stops what runs without a row that says so.
+  stopOn(ctx, { sandbox, graceMs: 0, idleSince: null }).catch((err) =>
+    ctx.logger.warn({ err, sandboxId: sandbox.id, nodeId: sandbox.nodeId }, "a start that was ended may go on"),
+  );
+}
