@@ -18,6 +18,8 @@ export interface Authenticator {
 export interface RouteMemory {
   /** Throws sandbox.not_found, sandbox.not_running, node.unreachable. An organisation finds only its own. */
   find(orgId: string, sandboxId: string): Promise<SandboxRoute>;
+  /** Also of a stopped one, where it lies; sandbox.not_running of one that lies nowhere says its `state`. */
+  findStored(orgId: string, sandboxId: string): Promise<SandboxRoute>;
   remember(route: SandboxRoute): void;
   /** After a stop, a delete, a stale epoch or a node that does not answer. */
   forget(sandboxId: string): void;

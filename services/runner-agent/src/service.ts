@@ -14,6 +14,7 @@ import { serveStartMany } from "./handlers/start-many.ts";
 import { serveStart } from "./handlers/start-sandbox.ts";
 import { serveStop } from "./handlers/stop-sandbox.ts";
 import { createDataPlane } from "./http/server.ts";
+import { storedFiles } from "./http/stored-files.ts";
 import { beat, heartbeatOf } from "./loops/heartbeat.ts";
 import { sayDied } from "./loops/say-died.ts";
 import { sayFinished } from "./loops/say-finished.ts";
@@ -39,7 +40,13 @@ export const runnerAgentService = defineService<Config>({
     const { parts } = node;
     observe(metrics, parts);
     const finished = sayFinished(bus, nodeId, parts.outcomes, { logger, clock });
-    const dataPlane = createDataPlane({ directory: parts.registry, clusterToken: config.clusterToken, logger, clock });
+    const dataPlane = createDataPlane({
+      directory: parts.registry,
+      stored: storedFiles(parts),
+      clusterToken: config.clusterToken,
+      logger,
+      clock,
+    });
     const { port } = await dataPlane.listen(config.listenHost, config.listenPort);
     const labels = { ...config.labels, ...(parts.disk.driver.enforcesLimits ? {} : { "disk-limits": "off" }) };
     const identity = { url: config.url ?? `http://${config.listenHost}:${port}`, version: VERSION, labels, startedAt };

@@ -17,6 +17,7 @@ import {
 } from "../../../services/gateway/src/forward/index.ts";
 import type { Caller } from "../../../services/gateway/src/ports.ts";
 import { createDataPlane, type DataPlane } from "../../../services/runner-agent/src/http/server.ts";
+import type { StoredFiles } from "../../../services/runner-agent/src/http/stored-files.ts";
 import type { RunningSandbox, SandboxDirectory } from "../../../services/runner-agent/src/ports.ts";
 import { type HostInit, startHostInit } from "./host-init.ts";
 
@@ -76,7 +77,12 @@ export async function startCluster(): Promise<Cluster> {
       return { ...sandbox, epoch: cluster.epoch };
     },
   };
-  const makeNode = (): DataPlane => createDataPlane({ directory, clusterToken: CLUSTER_TOKEN, logger: silentLogger, clock });
+  const stored: StoredFiles = {
+    find({ sandboxId }) {
+      throw fault("sandbox.not_found", { sandboxId });
+    },
+  };
+  const makeNode = (): DataPlane => createDataPlane({ directory, stored, clusterToken: CLUSTER_TOKEN, logger: silentLogger, clock });
   let node = makeNode();
   const { port: nodePort } = await node.listen("127.0.0.1", 0);
 

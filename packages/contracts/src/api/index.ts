@@ -1,6 +1,7 @@
 export * from "./access.ts";
 export * from "./build.ts";
 export * from "./dataplane.ts";
+export * from "./diff.ts";
 export * from "./exec.ts";
 export * from "./files.ts";
 export * from "./fork.ts";

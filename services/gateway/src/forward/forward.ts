@@ -37,6 +37,8 @@ export interface Exchange {
   path: string;
   /** The client's, already clean. */
   headers: RawHeaders;
+  /** Also to where a stopped sandbox lies: its files are enough. */
+  stored?: boolean;
   reply(raw: readonly string[]): RawHeaders;
 }
 
@@ -46,7 +48,7 @@ export async function forward(deps: ForwardDeps, exchange: Exchange): Promise<nu
   const taken = await takeBody(exchange.incoming);
   for (let attempt = 1; ; attempt++) {
     const last = attempt === ATTEMPTS_MAX;
-    const route = await deps.routes.find(orgId, sandboxId);
+    const route = await (exchange.stored ? deps.routes.findStored(orgId, sandboxId) : deps.routes.find(orgId, sandboxId));
     const held = taken === null || Buffer.isBuffer(taken);
     const request = nodeRequest(deps, exchange, route, held ? taken : streamOf(taken));
     const pool = deps.nodes.to(route.url);

@@ -35,15 +35,19 @@ export function createRouteMemory({ bus, routesMax = ROUTES_MAX_DEFAULT }: { bus
     return answer;
   }
 
+  function recall(orgId: string, sandboxId: string): SandboxRoute | null {
+    const route = known.get(sandboxId);
+    if (!route) return null;
+    if (route.orgId !== orgId) throw fault("sandbox.not_found", { sandboxId });
+    known.delete(sandboxId);
+    known.set(sandboxId, route);
+    return route;
+  }
+
   return {
-    async find(orgId, sandboxId) {
-      const route = known.get(sandboxId);
-      if (!route) return ask(orgId, sandboxId);
-      if (route.orgId !== orgId) throw fault("sandbox.not_found", { sandboxId });
-      known.delete(sandboxId);
-      known.set(sandboxId, route);
-      return route;
-    },
+    find: async (orgId, sandboxId) => recall(orgId, sandboxId) ?? ask(orgId, sandboxId),
+    // Not remembered: what is remembered runs.
+    findStored: async (orgId, sandboxId) => recall(orgId, sandboxId) ?? bus.call(RouteSandbox, { orgId, id: sandboxId, stopped: true }),
     remember,
     forget(sandboxId) {
       known.delete(sandboxId);

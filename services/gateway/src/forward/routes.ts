@@ -3,6 +3,7 @@ import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import type { z } from "zod";
 import type { Caller } from "../ports.ts";
+import { forwardDiff } from "./diff.ts";
 import { alreadySent, type ForwardDeps, forward } from "./forward.ts";
 import { operationHeaders, replyHeaders } from "./headers.ts";
 import { linkSigner, linkUrls } from "./links.ts";
@@ -28,6 +29,7 @@ export function forwardRoutes(deps: ForwardDeps): Hono<ForwardEnv> {
     if (port?.rest !== "/links") return next();
     return c.json(await createLink(c, port));
   });
+  app.get("/:id/diff", (c) => forwardDiff(deps, c));
   for (const segment of api.DATA_PLANE_SEGMENTS) {
     app.all(`/:id/${segment}`, pass);
     app.all(`/:id/${segment}/*`, pass);

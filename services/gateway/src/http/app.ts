@@ -11,6 +11,7 @@ import { contextRoutes, mountContexts } from "./contexts.ts";
 import { createForkRoutes } from "./create-fork.ts";
 import { createSandboxRoutes } from "./create-sandbox.ts";
 import { dataPlaneRoutes } from "./dataplane.ts";
+import { diffRoutes } from "./diff.ts";
 import { mountDocs } from "./docs.ts";
 import { forkRoutes } from "./forks.ts";
 import type { Gateway } from "./gateway.ts";
@@ -45,7 +46,7 @@ export const controlRoutes = [
   ...nodeRoutes,
 ];
 /** Everything the document describes: what is answered here, and what streams past. */
-export const describedRoutes: readonly RouteDescription[] = [...controlRoutes, ...contextRoutes, ...dataPlaneRoutes];
+export const describedRoutes: readonly RouteDescription[] = [...controlRoutes, ...contextRoutes, ...dataPlaneRoutes, ...diffRoutes];
 
 export interface AppDeps {
   gateway: Gateway;
@@ -82,7 +83,8 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
 /** A known path asked with another method says which ones it takes. */
 function refuseOtherMethods(app: Hono<HttpEnv>, documents: readonly string[]): void {
   const allowed = new Map<string, string[]>(documents.map((path) => [path, ["GET"]]));
-  for (const { path, method } of [...controlRoutes, ...contextRoutes]) allowed.set(path, [...(allowed.get(path) ?? []), method]);
+  for (const { path, method } of [...controlRoutes, ...contextRoutes, ...diffRoutes])
+    allowed.set(path, [...(allowed.get(path) ?? []), method]);
   for (const [path, methods] of allowed) {
     app.all(honoPath(path), (c) => {
       throw fault("request.method_not_allowed", { method: c.req.method, allow: methods });

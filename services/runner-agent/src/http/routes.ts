@@ -1,4 +1,5 @@
 import { fault } from "@banyan/contracts";
+import { diff } from "./diff.ts";
 import { exec } from "./exec.ts";
 import { readContent, writeContent } from "./file-content.ts";
 import { chmod, list, mkdir, move, remove, stat } from "./files.ts";
@@ -8,6 +9,7 @@ import { processOutput } from "./process-output.ts";
 import { listProcesses, readProcess, signalProcess, startProcess, waitForProcess, writeStdin } from "./processes.ts";
 import { sendNothing } from "./reply.ts";
 import { find, grep, replace } from "./search.ts";
+import type { StoredHandler } from "./stored-operation.ts";
 import { readTar, writeTar } from "./tar.ts";
 
 interface Route {
@@ -50,6 +52,17 @@ const ROUTES: readonly Route[] = [
   route("POST", "processes/:process/signal", signalProcess),
   route("POST", "processes/:process/wait", waitForProcess),
 ];
+
+/** What needs a sandbox's files alone: they are answered of a stopped one too. By path, all of them GET. */
+const STORED_ROUTES: Readonly<Record<string, StoredHandler>> = { diff };
+
+/** Null where the path is none of them. Throws request.method_not_allowed. */
+export function matchStored(method: string, path: string): StoredHandler | null {
+  const handler = Object.hasOwn(STORED_ROUTES, path) ? STORED_ROUTES[path] : undefined;
+  if (handler === undefined) return null;
+  if (method !== "GET") throw fault("request.method_not_allowed", { allow: ["GET"] });
+  return handler;
+}
 
 export interface Matched {
   handler: Handler;

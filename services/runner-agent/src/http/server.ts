@@ -8,11 +8,15 @@ import type { SandboxDirectory } from "../ports.ts";
 import { authoriser, type Claims, requestIdOf } from "./authorise.ts";
 import type { Operation } from "./operation.ts";
 import { sendProblem } from "./reply.ts";
-import { matchRoute } from "./routes.ts";
+import { matchRoute, matchStored } from "./routes.ts";
+import type { StoredFiles } from "./stored-files.ts";
+import type { StoredHandler, StoredOperation } from "./stored-operation.ts";
 import { createUpgrades } from "./upgrades.ts";
 
 export interface DataPlaneDeps {
   directory: SandboxDirectory;
+  /** The same sandboxes and the stopped ones, as files. */
+  stored: StoredFiles;
   /** What the gateway proves itself with. */
   clusterToken: string;
   logger: Logger;
@@ -32,6 +36,8 @@ const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 const HEADERS_TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 20_000;
 
+type Common = Omit<StoredOperation, "sandbox" | "stored" | "orgId" | "requestId" | "query">;
+
 export interface Target {
   sandboxId: string;
   path: string;
@@ -43,7 +49,7 @@ export interface Target {
  * framework: the routes are a table, and the bodies are streams on both sides.
  */
 export function createDataPlane(deps: DataPlaneDeps): DataPlane {
-  const { directory, logger, clock } = deps;
+  const { directory, stored, logger, clock } = deps;
   const authorise = authoriser(deps.clusterToken);
   const upgrades = createUpgrades(logger);
   const sockets = new Set<Duplex>();
@@ -68,34 +74,31 @@ export function createDataPlane(deps: DataPlaneDeps): DataPlane {
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const arrivedMs = clock.monotonicMs();
     response.sendDate = false;
-    const { claims, target, sandbox } = admit(request);
-    const { handler, params, rest } = matchRoute(request.method ?? "GET", target.path);
     const gone = new AbortController();
     response.once("close", () => {
       if (!response.writableFinished) gone.abort();
     });
-    const { requestId } = claims;
-    const operation: Operation = {
-      request,
-      response,
-      sandbox,
-      requestId,
-      params,
-      rest,
-      query: target.query,
-      arrivedMs,
-      clock,
-      logger,
-      signal: gone.signal,
-    };
-    const release = sandbox.use();
+    const common = { request, response, arrivedMs, clock, logger, signal: gone.signal };
+    const storedHandler = matchStored(request.method ?? "GET", pathOf(request));
+    if (storedHandler !== null) return serveStored(common, storedHandler);
+    const { claims, target, sandbox } = admit(request);
+    const { handler, params, rest } = matchRoute(request.method ?? "GET", target.path);
+    const operation: Operation = { ...common, sandbox, requestId: claims.requestId, params, rest, query: target.query };
+    await carryOut(request, target, sandbox.use(), () => handler(operation));
+  }
+
+  async function serveStored(common: Common, handler: StoredHandler): Promise<void> {
+    const { orgId, epoch, requestId } = authorise(common.request.headers);
+    const target = parseTarget(common.request.url ?? "");
+    const sandbox = stored.find({ sandboxId: target.sandboxId, orgId, epoch });
+    const operation: StoredOperation = { ...common, sandbox, stored, orgId, requestId, query: target.query };
+    await carryOut(common.request, target, sandbox.use(), () => handler(operation));
+  }
+
+  async function carryOut(request: IncomingMessage, target: Target, release: () => void, work: () => Promise<void>): Promise<void> {
+    const name = `node ${request.method} ${target.path.split("/", 1)[0]}`;
     try {
-      await withSpanFrom(
-        request.headers,
-        `node ${request.method} ${target.path.split("/", 1)[0]}`,
-        { "banyan.sandbox": target.sandboxId },
-        () => handler(operation),
-      );
+      await withSpanFrom(request.headers, name, { "banyan.sandbox": target.sandboxId }, work);
     } finally {
       release();
     }
@@ -132,6 +135,9 @@ export function createDataPlane(deps: DataPlaneDeps): DataPlane {
       }),
   };
 }
+
+/** Below the sandbox, without the query; empty where the address is not one of a sandbox. */
+const pathOf = (request: IncomingMessage): string => TARGET.exec(request.url ?? "")?.[2] ?? "";
 
 export function parseTarget(url: string): Target {
   const [, sandboxId = "", path = "", query = ""] = TARGET.exec(url) ?? [];
