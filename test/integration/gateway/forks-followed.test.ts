@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { connectBus } from "@banyan/bus";
 import { api } from "@banyan/contracts";
 import { CONFIG_DEFAULTS, startGateway } from "@banyan/gateway";
@@ -253,4 +255,82 @@ describe("a program with the SDK", () => {
     for await (const { index } of fork) indices.push(index);
     expect([indices, cuts]).toEqual([[0, 1, 2], 2]);
   });
+});
+
+describe("a person at the command line", () => {
+  const main = fileURLToPath(new URL("../../../packages/cli/src/main.ts", import.meta.url));
+  interface Run {
+    code: number;
+    stdout: string;
+    stderr: string;
+  }
+  const cli = (...args: string[]): Promise<Run> =>
+    new Promise((resolve) => {
+      const env = { PATH: process.env.PATH, BANYAN_URL: url, BANYAN_API_KEY: BOOTSTRAP_KEY };
+      execFile(process.execPath, [main, ...args], { env }, (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
+      );
+    });
+
+  it("says all that a fork can be asked", async () => {
+    const flags = ["-n", "4", "--cmd", "run me", "--best", "max", "-e", "A=1", "--env-cycle", "B=x,y", "--name", "try", "-l", "task=7"];
+    const more = [
+      "--cwd",
+      "/srv",
+      "--timeout",
+      "500",
+      "--output-bytes",
+      "10",
+      "--output-to-files",
+      "--cpu",
+      "0.5",
+      "--idle-timeout",
+      "never",
+    ];
+    const last = ["--max-parallel", "2", "--spread", "pack", "--retries", "0", "--deadline", "60", "--after", "delete", "--losers", "keep"];
+    const { code, stdout, stderr } = await cli("fork", parent, ...flags, ...more, ...last, "--detach");
+    expect(code, stderr).toBe(0);
+    expect(stdout.trim()).toBe(forks.last().fork.id);
+    const command = { argv: ["/bin/sh", "-c", "run me"], env: {}, cwd: "/srv", user: null, stdin: null };
+    expect(forks.orders.at(-1)?.spec).toEqual({
+      ...{ count: 4, name: "try", env: { A: "1" }, envCycle: { B: ["x", "y"] }, each: [], labels: { task: "7" } },
+      ...{ resources: { cpu: 0.5 }, network: null, policy: { kind: "best", goal: "max" }, after: "delete", losers: "keep", spread: "pack" },
+      ...{ maxParallel: 2, retries: 0, deadlineS: 60 },
+      lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },
+      command: { ...command, timeoutMs: 500, outputMaxBytes: 10, outputToFiles: true },
+    });
+  }, 60_000);
+
+  it("hears how a fork goes on, then sees a line a child, and ends as the fork did", async () => {
+    const { answer, fake } = await asked(cli("fork", "team/app:1", "-n", "3", "-c", "x", "--max", "2"));
+    forks.move(fake, [0, 1], "succeeded");
+    forks.move(fake, [2], "failed");
+    forks.end(fake, "done");
+    const { code, stdout, stderr } = await answer;
+    expect(code).toBe(1);
+    expect(stderr).toBe(`${fake.fork.id}\nrunning\n2/3  2 succeeded, 1 waiting\n3/3  2 succeeded, 1 failed\ndone\n`);
+    expect(stdout).toMatch(
+      /^INDEX .*OUTPUT\n0 +sbx_\w+ +succeeded +0 +0\.00 +- +out 0\n1 .*\n… 1 more: banyan forks get frk_\w+ --max 3\n/,
+    );
+    expect(stdout).toMatch(/source +team\/app:1\nstate +done\nchildren +3: 2 succeeded, 1 failed/);
+    expect((await cli("forks", "ls", "-m", "1")).stdout).toMatch(/frk_\w+ +done +team\/app:1 +3 +2 succeeded, 1 failed +- /);
+    expect((await cli("forks", "get", fake.fork.id)).stdout).toMatch(/2 +sbx_\w+ +failed/);
+  }, 60_000);
+
+  it("ends well with a winner, and is told how to keep it", async () => {
+    const { answer, fake } = await asked(cli("fork", parent, "-n", "2", "-c", "x", "--policy", "first_success"));
+    forks.move(fake, [1], "succeeded");
+    forks.end(fake, "done", 1);
+    const { code, stdout } = await answer;
+    expect(code).toBe(0);
+    expect(stdout).toContain(`banyan promote ${fake.children[1]?.sandboxId}`);
+  }, 60_000);
+
+  it("cancels, and is told what is wrong", async () => {
+    const id = (await cli("fork", parent, "-n", "1", "--keep", "--detach")).stdout.trim();
+    expect((await cli("forks", "cancel", id)).stdout).toBe(`${id}  cancelled  1 cancelled\n`);
+    expect(await cli("fork", parent)).toMatchObject({ code: 1, stderr: expect.stringContaining("give `count`") });
+    expect(await cli("fork", parent, "--best", "most")).toMatchObject({ code: 1, stderr: expect.stringContaining("Allowed choices") });
+    expect(await cli("forks", "get", "frk_nope")).toMatchObject({ code: 1, stderr: expect.stringContaining("GET /v1/forks") });
+  }, 60_000);
 });

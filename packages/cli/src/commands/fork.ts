@@ -6,6 +6,9 @@ import { childrenTable, forkText, hasSucceeded } from "../fork-text.ts";
 import { given, openSession, type Session } from "../session.ts";
 import { collectPair, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
 
+/** As shells have it. */
+const INTERRUPTED_CODE = 130;
+
 interface Options {
   count?: number;
   cmd?: string;
@@ -117,9 +120,17 @@ async function readEach(path: string): Promise<ForkEach[]> {
 
 async function follow({ json }: Session, fork: Fork): Promise<void> {
   const progress = showForkProgress({ silent: json });
+  if (!json) process.stderr.write(`${fork.id}\n`);
+  const leave = (): never => {
+    progress.end();
+    process.stderr.write(`\n${fork.id} goes on; to end it: banyan forks cancel ${fork.id}\n`);
+    process.exit(INTERRUPTED_CODE);
+  };
+  process.once("SIGINT", leave);
   try {
     for await (const event of fork.events()) progress.tell(event);
   } finally {
+    process.off("SIGINT", leave);
     progress.end();
   }
 }
