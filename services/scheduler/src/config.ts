@@ -15,6 +15,8 @@ const Scheduling = z.object({
   /** How long the row of a deleted sandbox stays. */
   deletedKeptMs: Ms.default(24 * 3_600_000),
   transitionsKeptMs: Ms.default(7 * 24 * 3_600_000),
+  /** How long a fork that has ended can be asked about. */
+  forksKeptMs: Ms.default(7 * 24 * 3_600_000),
   /** What is stopped is archived, so that it outlives its node. */
   archiveOnStop: z.boolean().default(false),
 });

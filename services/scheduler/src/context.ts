@@ -3,6 +3,7 @@ import type { CreateSandbox, InputOf, OutputOf, PromoteSandbox, Rpc, SnapshotSan
 import type { Clock, Logger } from "@banyan/kernel";
 import type { Scheduling } from "./config.ts";
 import type { Sandbox } from "./domain/sandbox.ts";
+import type { Forks } from "./forks/forks.ts";
 import type { Measures } from "./measures.ts";
 import type { Images } from "./memory/images.ts";
 import type { Lanes } from "./memory/lanes.ts";
@@ -22,6 +23,7 @@ export interface Context {
   nodes: Nodes;
   images: Images;
   lanes: Lanes;
+  forks: Forks;
   late: LateWrites;
   /** Creates under way, by sandbox id: a repeated one waits for the first. */
   creates: Map<string, { orgId: string; answer: Promise<OutputOf<typeof CreateSandbox>> }>;

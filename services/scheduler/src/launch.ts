@@ -81,7 +81,7 @@ async function attemptOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, sig
 }
 
 /** The node's word alone condemns no layer: it may be its own disk that is at fault. Once a minute, however many starts need it. */
-function haveChecked({ bus, clock, logger }: Context, { details }: AppError): void {
+export function haveChecked({ bus, clock, logger }: Pick<Context, "bus" | "clock" | "logger">, { details }: AppError): void {
   const digest = Digest.safeParse(details.digest);
   if (!digest.success) return;
   const dedupeId = `${digest.data} ${Math.floor(clock.now() / CHECK_EVERY_MS)}`;

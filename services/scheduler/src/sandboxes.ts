@@ -13,6 +13,8 @@ interface Parts {
   clock: Clock;
   /** Something was put into the outbox. */
   onSaid: () => void;
+  /** A sandbox that a fork made went on otherwise than by its fork. */
+  onChildChanged: (sandbox: Sandbox) => void;
 }
 
 /** Whoever is told of a start comes back at once with a command; the write leaves the processor to it. If it is lost, the node tells of the run. */
@@ -66,6 +68,7 @@ export class Sandboxes {
     if (!(await this.#parts.store.applyTransition(before, next, event, promotion)))
       throw fault("sandbox.version_conflict", { version: before.version });
     if (event !== null) this.#parts.onSaid();
+    if (next.origin !== null) this.#parts.onChildChanged(next);
   }
 
   /** False where the id is taken. */

@@ -1,6 +1,7 @@
 import { type Backing, defineService, type Host, onBacking, type RunningService } from "@banyan/service";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
+import { type ForkParts, Forks } from "./forks/forks.ts";
 import * as handlers from "./handlers/index.ts";
 import { startLoops } from "./loops/index.ts";
 import { createMeasures } from "./measures.ts";
@@ -31,14 +32,30 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   const nodes = new Nodes(ledger, clock);
   let onSaid = (): void => {};
   const late = new LateWrites((sandboxId, err) => logger.warn({ err, sandboxId }, "a write waits for the database"));
-  const ctx: Context = {
+  const parts: ForkParts = {
     bus,
     store,
-    sandboxes: new Sandboxes({ store, ledger, late, clock, onSaid: () => onSaid() }),
+    sandboxes: new Sandboxes({
+      store,
+      ledger,
+      late,
+      clock,
+      onSaid: () => onSaid(),
+      onChildChanged: ({ id, state }) => forks.sandboxChanged(id, state),
+    }),
     ledger,
     nodes,
     images: new Images(bus, clock),
     lanes: new Lanes(),
+    clock,
+    logger,
+    random: Math.random,
+    config: config.scheduling,
+  };
+  const forks = new Forks(parts);
+  const ctx: Context = {
+    ...parts,
+    forks,
     late,
     creates: new Map(),
     snapshots: new Map(),
@@ -46,12 +63,9 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
     promotions: new Map(),
     moves: new Retries(),
     measures: createMeasures(metrics, { ledger, nodes, late }),
-    clock,
-    logger,
-    random: Math.random,
-    config: config.scheduling,
   };
   await remember(store, ledger, nodes);
+  await forks.load();
   const loops = await startLoops(ctx);
   onSaid = loops.said;
   const served = Object.values(handlers).map((serve) => serve(ctx));

@@ -243,6 +243,15 @@ export class ForkBook {
     owner.fork.wait(owner.child, { until: now + REPORT_GRACE_MS, as, error });
   }
 
+  /** The node is gone for good: its operator removed it, or it was silent for too long. */
+  nodeLost(nodeId: string, now: number): void {
+    for (const fork of this.#forks.values()) {
+      if (fork.head.state !== "running") continue;
+      this.#loseNode(fork, nodeId, now);
+      this.#lookForEnd(fork, now);
+    }
+  }
+
   /** What time brings: deadlines, sends that are due again, nodes that are gone. */
   tick(view: NodesView): void {
     for (const fork of this.#forks.values()) this.#tickFork(fork, view);
@@ -379,7 +388,7 @@ export class ForkBook {
       case "started":
         fork.coolOff.delete(nodeId);
         Object.assign(child, { startMs: answer.totalMs, startedAt: draft.at, batchId: null, live: true });
-        draft.made.push({ sandboxId, index: child.index, nodeId, state: "running", startedAt: draft.at });
+        draft.made.push({ sandboxId, index: child.index, nodeId, state: "running", reason: null, startedAt: draft.at });
         fork.move(draft, child, "running");
         break;
       case "refused":
@@ -415,7 +424,7 @@ export class ForkBook {
     // Its command has ended before its start was answered.
     if (child.state === "starting" && sandbox !== "deleted") {
       Object.assign(child, { startedAt: draft.at, batchId: null, live: true });
-      draft.made.push({ sandboxId, index: child.index, nodeId, state: sandbox, startedAt: draft.at });
+      draft.made.push({ sandboxId, index: child.index, nodeId, state: sandbox, reason: null, startedAt: draft.at });
     } else if (child.state === "starting") draft.freed.push(sandboxId);
     else if (sandbox !== "running") draft.end(child, sandbox, "fork_finished");
     if (sandbox === "deleted") child.live = false;

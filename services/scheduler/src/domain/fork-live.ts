@@ -22,6 +22,8 @@ export class Draft {
   readonly actions: ForkAction[] = [];
   stateTold = false;
   headChanged = false;
+  /** The state of those never planned changed: no row tells of that. */
+  restChanged = false;
   readonly at: number;
 
   constructor(at: number) {
@@ -130,6 +132,7 @@ export class LiveFork {
     this.head.restState = state;
     this.head.restError = error;
     draft.headChanged = true;
+    draft.restChanged = rest > 0;
   }
 
   /** Every child that was ever planned. */
@@ -164,7 +167,7 @@ export class LiveFork {
   change(at: number, run: (draft: Draft) => void): void {
     const draft = new Draft(at);
     run(draft);
-    const { made, ended, freed, actions, stateTold, headChanged } = draft;
+    const { made, ended, freed, actions, stateTold, headChanged, restChanged } = draft;
     const children = Array.from(draft.touched, ([child, outcome]) => ({ ...rowOf(child), ...(outcome !== undefined && { outcome }) }));
     if (children.length + made.length + ended.length + freed.length + actions.length === 0 && !stateTold && !headChanged) return;
     this.queued++;
@@ -173,6 +176,7 @@ export class LiveFork {
       head: { ...this.head },
       stateTold,
       headChanged,
+      restChanged,
       counts: { ...this.counts },
       children,
       made,

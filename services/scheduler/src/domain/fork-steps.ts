@@ -7,7 +7,8 @@ export interface NewSandbox {
   sandboxId: string;
   index: number;
   nodeId: string;
-  state: "running" | "stopped";
+  state: "running" | SandboxEnd["to"];
+  reason: string | null;
   startedAt: number;
 }
 
@@ -57,6 +58,8 @@ export interface Step {
   stateTold: boolean;
   /** Something else of the head changed. */
   headChanged: boolean;
+  /** The state of those never planned changed. */
+  restChanged: boolean;
   counts: ForkCounts;
   children: ChildChange[];
   made: NewSandbox[];
@@ -75,6 +78,8 @@ export interface ForkWrite {
   at: number;
   /** Null: nothing to write, only to do. */
   head: (ForkHead & { counts: ForkCounts; eventSeq: number }) | null;
+  /** The base may differ from the one written last. */
+  baseChanged: boolean;
   children: ChildChange[];
   made: NewSandbox[];
   ended: SandboxEnd[];
@@ -103,12 +108,15 @@ export function mergeSteps(forkId: string, steps: readonly Step[], fromVersion: 
   const last = steps.at(-1);
   if (last === undefined) throw new RangeError("no steps to write");
   const changes = new Map<number, ChildChange>();
+  const made = new Map<string, NewSandbox>();
+  const ended = new Map<string, SandboxEnd>();
   const write: ForkWrite = {
     forkId,
     fromVersion,
     version: fromVersion,
     at: last.at,
     head: null,
+    baseChanged: false,
     children: [],
     made: [],
     ended: [],
@@ -118,10 +126,12 @@ export function mergeSteps(forkId: string, steps: readonly Step[], fromVersion: 
   };
   let touched = false;
   let untold = new Map<number, ChildChange>();
+  let restUntold = false;
   const tell = (event: ForkEvent["event"], at: number): void => void write.events.push({ seq: ++eventSeq, at, event });
   const tellChildren = (step: Step): void => {
-    for (const event of childrenEvents(untold, step.counts)) tell(event, step.at);
+    if (untold.size > 0 || restUntold) for (const event of childrenEvents(untold, step.counts)) tell(event, step.at);
     untold = new Map();
+    restUntold = false;
   };
   for (const step of steps) {
     touched ||= step.stateTold || step.headChanged || step.children.length > 0 || step.made.length > 0 || step.ended.length > 0;
@@ -129,10 +139,12 @@ export function mergeSteps(forkId: string, steps: readonly Step[], fromVersion: 
       // A second change of one write must not lose the outcome that the first brought.
       const outcome = change.outcome ?? changes.get(change.index)?.outcome;
       changes.set(change.index, outcome === undefined ? change : { ...change, outcome });
-      untold.set(change.index, change);
+      untold.set(change.index, changes.get(change.index) ?? change);
     }
-    write.made.push(...step.made);
-    write.ended.push(...step.ended);
+    restUntold ||= step.restChanged;
+    for (const one of step.made) made.set(one.sandboxId, one);
+    for (const one of step.ended) endSandbox(made, ended, one);
+    write.baseChanged ||= step.headChanged || step.stateTold;
     write.freed.push(...step.freed);
     write.actions.push(...step.actions);
     if (!step.stateTold) continue;
@@ -141,6 +153,8 @@ export function mergeSteps(forkId: string, steps: readonly Step[], fromVersion: 
   }
   tellChildren(last);
   write.children = [...changes.values()];
+  write.made = [...made.values()];
+  write.ended = [...ended.values()];
   if (touched) {
     write.version = fromVersion + 1;
     write.head = { ...last.head, counts: last.counts, eventSeq };
@@ -148,9 +162,17 @@ export function mergeSteps(forkId: string, steps: readonly Step[], fromVersion: 
   return write;
 }
 
-/** Starts under way are told by the counts alone. */
+/** One statement sees each row once: what is made and ended in one write is made as it ends. */
+function endSandbox(made: Map<string, NewSandbox>, ended: Map<string, SandboxEnd>, end: SandboxEnd): void {
+  const { sandboxId, to } = end;
+  const fresh = made.get(sandboxId);
+  const reason = end.reason ?? fresh?.reason ?? ended.get(sandboxId)?.reason ?? null;
+  if (fresh !== undefined) made.set(sandboxId, { ...fresh, state: to, reason });
+  else ended.set(sandboxId, { sandboxId, to, reason });
+}
+
+/** Starts under way, and those never planned, are told by the counts alone. */
 function childrenEvents(changes: ReadonlyMap<number, ChildChange>, counts: ForkCounts): ForkEvent["event"][] {
-  if (changes.size === 0) return [];
   const told = [...changes.values()]
     .filter(({ state }) => state !== "starting")
     .map(({ index, sandboxId, state, score, outcome }) => ({ index, sandboxId, state, exitCode: outcome?.exitCode ?? null, score }));

@@ -30,6 +30,7 @@ export const removeNode = handle(RemoveNode, async (ctx, { nodeId, force }, requ
   }
   await ctx.store.removeNodeWish(nodeId);
   ctx.nodes.forget(nodeId);
+  ctx.forks.nodeLost(nodeId);
   ctx.moves.forget(nodeId);
   ctx.logger.warn({ nodeId, lost }, "a node was removed");
   return { lost };

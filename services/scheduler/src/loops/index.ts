@@ -8,6 +8,7 @@ import { finishDeletes } from "./finish-deletes.ts";
 import { purge } from "./purge.ts";
 import { Reconciler } from "./reconcile-nodes.ts";
 import { Activity } from "./record-activity.ts";
+import { runForks } from "./run-forks.ts";
 import { sayChanges } from "./say-changes.ts";
 import { startMoving } from "./start-moving.ts";
 import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
@@ -29,6 +30,7 @@ export async function startLoops(ctx: Context): Promise<Loops> {
   const archiver = new StoppedArchiver(ctx);
   const reconciler = new Reconciler(ctx, activity);
   const watching = await watchNodes(ctx, activity);
+  const forks = runForks(ctx);
   const died = ctx.bus.onEvents(SandboxDied, { durable: "scheduler-died" }, (event) => onDied(ctx, event));
   const loop = (name: string, everyMs: number, round: LoopOptions["round"], gatherMs = 0): Loop =>
     startLoop({ name, everyMs, round, gatherMs, clock: ctx.clock, logger: ctx.logger });
@@ -56,7 +58,7 @@ export async function startLoops(ctx: Context): Promise<Loops> {
     said: () => outbox.poke(),
     async stop() {
       watching.stop();
-      await Promise.all([died.stop(), ...loops.map((one) => one.stop())]);
+      await Promise.all([died.stop(), forks.stop(), ...loops.map((one) => one.stop())]);
     },
   };
 }

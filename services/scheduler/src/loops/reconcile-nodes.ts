@@ -46,8 +46,18 @@ export class Reconciler {
       orphanGraceMs: ctx.config.orphanGraceMs,
     });
     this.#orphans.set(nodeId, found.orphanSince);
-    const free = found.actions.filter(({ id }) => !ctx.lanes.isBusy(id)).slice(0, ACTIONS_MAX);
+    const free = found.actions.filter((action) => !ctx.lanes.isBusy(action.id) && !this.#isForks(action)).slice(0, ACTIONS_MAX);
     await forEachAtMost(free, ACTIONS_PARALLEL, (action) => this.#act(nodeId, action));
+  }
+
+  /** A child that starts has no row yet, and of one whose command has ended its node is about to tell: these are its fork's to settle. */
+  #isForks(action: Action): boolean {
+    const { book } = this.#ctx.forks;
+    if (action.kind === "delete_orphan") return book.owns(action.id);
+    if (action.kind !== "apply" || !book.awaitsReport(action.id)) return false;
+    const isGone = action.commands.some(({ kind }) => kind === "lost");
+    book.awaitReport(action.id, isGone ? "lost" : "failed", this.#ctx.clock.now());
+    return true;
   }
 
   async #act(nodeId: string, action: Action): Promise<void> {

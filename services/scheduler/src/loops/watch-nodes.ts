@@ -45,6 +45,8 @@ export async function expireNodes(ctx: Context): Promise<boolean> {
   for (const { id, nodeId, state } of ctx.ledger.entries()) {
     if (nodeId === null || ctx.nodes.isReachable(nodeId)) continue;
     if (state !== "running" && state !== "starting" && state !== "stopping") continue;
+    // Its fork gives it up, and may make it anew.
+    if (ctx.forks.book.owns(id)) continue;
     const gone = isLost.get(nodeId) ?? ctx.nodes.silentMs(nodeId) >= ctx.config.nodeLostAfterMs;
     isLost.set(nodeId, gone);
     if (!gone || ctx.lanes.isBusy(id)) continue;

@@ -171,14 +171,14 @@ export class Nodes {
   }
 
   /** A start is on its way there; call the answer when it has ended, however it did. */
-  reserve(nodeId: string): () => void {
+  reserve(nodeId: string, count = 1): () => void {
     const known = this.#known.get(nodeId);
-    if (known !== undefined) known.startsUnderWay++;
+    if (known !== undefined) known.startsUnderWay += count;
     return () => {
       const now = this.#known.get(nodeId);
       if (now === undefined) return;
-      now.startsUnderWay = Math.max(0, now.startsUnderWay - 1);
-      now.startsSettled++;
+      now.startsUnderWay = Math.max(0, now.startsUnderWay - count);
+      now.startsSettled += count;
     };
   }
 

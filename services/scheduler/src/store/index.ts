@@ -2,9 +2,12 @@ import { fault } from "@banyan/contracts";
 import { type Database, translate } from "@banyan/db";
 import { applyTransition } from "./apply-transition.ts";
 import { deferDeadlines } from "./defer-deadlines.ts";
+import { insertFork } from "./insert-fork.ts";
 import { insertSandbox } from "./insert-sandbox.ts";
 import { insertSnapshot } from "./insert-snapshot.ts";
 import { listDeleting } from "./list-deleting.ts";
+import { listForkChildren, loadForkChildren } from "./list-fork-children.ts";
+import { listForks, listUnfinishedForks } from "./list-forks.ts";
 import { listLayerUsers } from "./list-layer-users.ts";
 import { listLive } from "./list-live.ts";
 import { listMoving } from "./list-moving.ts";
@@ -14,8 +17,13 @@ import { listSandboxes } from "./list-sandboxes.ts";
 import { listWanted } from "./list-wanted.ts";
 import { listWithDisk } from "./list-with-disk.ts";
 import { purgeDeleted } from "./purge-deleted.ts";
+import { purgeForks } from "./purge-forks.ts";
 import { purgeSnapshots } from "./purge-snapshots.ts";
 import { purgeTransitions } from "./purge-transitions.ts";
+import { readFork, readWholeFork } from "./read-fork.ts";
+import { readForkBase } from "./read-fork-base.ts";
+import { readForkEvents } from "./read-fork-events.ts";
+import { findRoot, listChildren, listForksOf, listPromotions, readKin } from "./read-lineage.ts";
 import { readOutbox } from "./read-outbox.ts";
 import { readSandbox } from "./read-sandbox.ts";
 import { readSnapshot } from "./read-snapshot.ts";
@@ -24,7 +32,9 @@ import { removeNodeWish } from "./remove-node-wish.ts";
 import { removeSaid } from "./remove-said.ts";
 import { removeSnapshot } from "./remove-snapshot.ts";
 import { saveNodeWish } from "./save-node-wish.ts";
+import { listUnsaidEnds, markEndSaid } from "./say-fork-ends.ts";
 import { updateSettings } from "./update-settings.ts";
+import { writeFork } from "./write-fork.ts";
 
 /** Somebody waits for most queries: an answer that takes longer is worth less than an error. */
 const ANSWER_MAX_MS = 1_800;
@@ -36,19 +46,34 @@ export function createStore(db: Database) {
     <A extends unknown[], R>(query: (db: Database, ...args: A) => Promise<R>) =>
     (...args: A): Promise<R> =>
       withinBound(translate(() => query(db, ...args)));
+  /** Nobody waits for it that could do anything else: only the statement's own bound holds. */
+  const patient =
+    <A extends unknown[], R>(query: (db: Database, ...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      translate(() => query(db, ...args));
   return {
     applyTransition: bound(applyTransition),
     deferDeadlines: bound(deferDeadlines),
+    insertFork: bound(insertFork),
     insertSandbox: bound(insertSandbox),
     insertSnapshot: bound(insertSnapshot),
     listDeleting: bound(listDeleting),
+    listForkChildren: bound(listForkChildren),
+    listForks: bound(listForks),
+    listUnfinishedForks: bound(listUnfinishedForks),
+    listUnsaidEnds: bound(listUnsaidEnds),
+    loadForkChildren: patient(loadForkChildren),
+    markEndSaid: bound(markEndSaid),
     listLayerUsers: bound(listLayerUsers),
     listLive: bound(listLive),
     listSandboxes: bound(listSandboxes),
     listWanted: bound(listWanted),
     purgeDeleted: bound(purgeDeleted),
+    purgeForks: patient(purgeForks),
     purgeSnapshots: bound(purgeSnapshots),
     purgeTransitions: bound(purgeTransitions),
+    readFork: bound(readFork),
+    readForkEvents: bound(readForkEvents),
     readOutbox: bound(readOutbox),
     readSandbox: bound(readSandbox),
     readSnapshot: bound(readSnapshot),
@@ -61,7 +86,15 @@ export function createStore(db: Database) {
     listWithDisk: bound(listWithDisk),
     removeNodeWish: bound(removeNodeWish),
     saveNodeWish: bound(saveNodeWish),
+    findRoot: bound(findRoot),
+    listChildren: bound(listChildren),
+    listForksOf: bound(listForksOf),
+    listPromotions: bound(listPromotions),
+    readForkBase: bound(readForkBase),
+    readKin: bound(readKin),
+    readWholeFork: bound(readWholeFork),
     updateSettings: bound(updateSettings),
+    writeFork: patient(writeFork),
   };
 }
 

@@ -15,7 +15,10 @@ export async function listSandboxes({ orm }: Database, page: InputOf<typeof List
       and(
         eq(sandboxes.orgId, orgId),
         states.length > 0 ? inArray(sandboxes.state, states) : ne(sandboxes.state, "deleted"),
-        Object.keys(labels).length > 0 ? sql`${sandboxes.labels} @> ${JSON.stringify(labels)}::jsonb` : undefined,
+        // The index holds only those that have labels.
+        Object.keys(labels).length > 0
+          ? sql`${sandboxes.labels} @> ${JSON.stringify(labels)}::jsonb and ${sandboxes.labels} <> '{}'::jsonb`
+          : undefined,
         cursor === null ? undefined : lt(sandboxes.id, cursor),
       ),
     )

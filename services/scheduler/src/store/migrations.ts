@@ -65,7 +65,69 @@ export const migrations = [
     sql: `
       alter table sandboxes add column origin jsonb, add column has_disk boolean not null default true;
       create index sandboxes_by_fork on sandboxes ((origin->>'forkId')) where origin is not null;
-      create index sandboxes_by_parent on sandboxes ((origin->>'parentId')) where origin is not null;`,
+      create index sandboxes_by_parent on sandboxes ((origin->>'parentId')) where origin is not null;
+      -- Most children of forks have no labels: they cost nothing here.
+      drop index sandboxes_by_label;
+      create index sandboxes_by_label on sandboxes using gin (labels jsonb_path_ops) where labels <> '{}'::jsonb;
+      create table forks (
+        id text primary key,
+        org_id text not null,
+        parent_id text,
+        source jsonb not null,
+        spec jsonb not null,
+        each jsonb not null,
+        quota jsonb not null,
+        template jsonb not null,
+        frozen_id text,
+        base jsonb,
+        "freeze" jsonb,
+        state text not null,
+        state_reason text,
+        ends_as text,
+        deletes_all boolean not null,
+        counts jsonb not null,
+        rest_state text not null,
+        rest_error jsonb,
+        in_waves boolean not null,
+        winner integer,
+        version integer not null,
+        write_id text not null,
+        event_seq integer not null,
+        created_at bigint not null,
+        started_at bigint,
+        ended_at bigint,
+        deadline_at bigint not null,
+        end_said boolean not null default false
+      ) with (fillfactor = 50);
+      create index forks_by_org on forks (org_id, id desc);
+      create index forks_by_parent on forks (parent_id, id desc) where parent_id is not null;
+      create index forks_unfinished on forks (id) where ended_at is null;
+      create index forks_to_say on forks (ended_at) where ended_at is not null and not end_said;
+      create index forks_by_end on forks (ended_at) where ended_at is not null;
+      create table fork_children (
+        fork_id text not null,
+        index integer not null,
+        sandbox_id text,
+        node_id text,
+        state text not null,
+        attempts integer not null,
+        failures integer not null,
+        losses integer not null,
+        score float8,
+        error jsonb,
+        outcome jsonb,
+        start_ms float8,
+        started_at bigint,
+        ended_at bigint,
+        primary key (fork_id, index)
+      ) with (fillfactor = 60);
+      create table fork_events (
+        fork_id text not null,
+        seq integer not null,
+        at bigint not null,
+        event jsonb not null,
+        primary key (fork_id, seq)
+      );`,
   },
   {
     name: "0004-nodes",
