@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: "unit", include: unit, testTimeout: 10_000 } },
+      { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
       {
         test: {
           name: "integration",
