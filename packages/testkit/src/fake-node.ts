@@ -16,6 +16,7 @@ import {
   SandboxDied,
 } from "@banyan/contracts";
 import { type Clock, systemClock } from "@banyan/kernel";
+import { type FakeForks, fakeForks, serveForks } from "./fake-fork-verbs.ts";
 
 type Order = InputOf<typeof NodeStart>;
 type StartAnswer = OutputOf<typeof NodeStart>;
@@ -43,6 +44,8 @@ export interface FakeNode {
   /** Orders as they came, refused ones too. */
   readonly orders: Order[];
   readonly deleted: Map<string, number>;
+  /** Of forks: what came, what was made of it, and what a test wants otherwise. */
+  readonly forks: FakeForks;
   /** Snapshots made. */
   frozen: number;
   /** Answers the next starts instead of the node's own rules; null: as usual. May take its time. */
@@ -88,6 +91,10 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     diskMb: sum(({ resources }) => resources.diskMb, [...node.sandboxes.values()]),
     sandboxes: running().length,
   });
+  const roomFor = (resources: Order["resources"]): number => {
+    const { cpu, memoryMb } = used();
+    return Math.floor(Math.min((capacity.cpu - cpu) / resources.cpu, (capacity.memoryMb - memoryMb) / resources.memoryMb));
+  };
   const refused = (reason: Extract<StartAnswer, { kind: "refused" }>["reason"]): StartAnswer => ({
     kind: "refused",
     reason,
@@ -171,6 +178,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
       bus.serve(NodeDelete.on(nodeId), remove),
       bus.serve(NodeSnapshot.on(nodeId), snapshot),
       bus.serve(NodeListSandboxes.on(nodeId), list),
+      ...serveForks({ bus, clock, node, roomFor, slotsLeft: () => slots - running().length }),
     ];
     await bus.flush();
     const ending = new AbortController();
@@ -191,6 +199,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     sandboxes: new Map(),
     orders: [],
     deleted: new Map(),
+    forks: fakeForks(),
     frozen: 0,
     onStart: null,
     onSnapshot: null,

@@ -12,7 +12,7 @@ export interface StoredFork {
   template: ForkTemplate;
   frozen_id: string | null;
   base: ForkBase | null;
-  freeze: Freeze | null;
+  frozen_how: Freeze | null;
   state: ForkState;
   state_reason: string | null;
   ends_as: ForkRow["endsAs"];
@@ -33,7 +33,7 @@ export interface StoredFork {
 
 /** All columns but `each`, which may be large and is wanted only by whoever makes children. */
 export const FORK_COLUMNS = `
-  id, org_id, source, spec, quota, template, frozen_id, base, freeze, state, state_reason, ends_as, deletes_all, counts, rest_state, rest_error,
+  id, org_id, source, spec, quota, template, frozen_id, base, frozen_how, state, state_reason, ends_as, deletes_all, counts, rest_state, rest_error,
   in_waves, winner, version, write_id, event_seq,
   created_at::float8, started_at::float8, ended_at::float8, deadline_at::float8`;
 
@@ -48,7 +48,7 @@ export function forkFromRow(row: StoredFork): ForkRow {
     template: row.template,
     frozenId: row.frozen_id,
     base: row.base,
-    freeze: row.freeze,
+    freeze: row.frozen_how,
     state: row.state,
     stateReason: row.state_reason,
     endsAs: row.ends_as,

@@ -8,7 +8,7 @@ export async function insertFork({ sql }: Database, fork: ForkRow): Promise<bool
   const inserted = await sql`
     with inserted as (
       insert into forks
-        (id, org_id, parent_id, source, spec, each, quota, template, frozen_id, base, freeze, state, state_reason, ends_as, deletes_all, counts,
+        (id, org_id, parent_id, source, spec, each, quota, template, frozen_id, base, frozen_how, state, state_reason, ends_as, deletes_all, counts,
           rest_state, rest_error, in_waves, winner, version, write_id, event_seq, created_at, started_at, ended_at, deadline_at)
       values (${fork.id}, ${fork.orgId}, ${parentId}, ${JSON.stringify(fork.source)}::text::jsonb, ${JSON.stringify(fork.spec)}::text::jsonb,
         ${JSON.stringify(fork.each)}::text::jsonb, ${JSON.stringify(fork.quota)}::text::jsonb, ${JSON.stringify(fork.template)}::text::jsonb,

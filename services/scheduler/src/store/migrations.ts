@@ -80,7 +80,7 @@ export const migrations = [
         template jsonb not null,
         frozen_id text,
         base jsonb,
-        "freeze" jsonb,
+        frozen_how jsonb,
         state text not null,
         state_reason text,
         ends_as text,

@@ -31,7 +31,7 @@ export async function writeFork(
         rest_state = ${head.restState}, rest_error = ${jsonOrNull(head.restError)}::text::jsonb, in_waves = ${head.inWaves},
         winner = ${head.winner}, counts = ${JSON.stringify(head.counts)}::text::jsonb, event_seq = ${head.eventSeq},
         base = coalesce(${write.baseChanged ? jsonOrNull(head.base) : null}::text::jsonb, base),
-        freeze = coalesce(${write.baseChanged ? jsonOrNull(head.freeze) : null}::text::jsonb, freeze),
+        frozen_how = coalesce(${write.baseChanged ? jsonOrNull(head.freeze) : null}::text::jsonb, frozen_how),
         started_at = ${head.startedAt}, ended_at = ${head.endedAt}, version = ${write.version}, write_id = ${writeId}
       where id = ${forkId} and version = ${write.fromVersion}
       returning id
