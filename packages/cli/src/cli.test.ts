@@ -91,6 +91,7 @@ it("has help with an example for every command that takes options", () => {
     "shell",
     "fork",
     "forks",
+    "diff",
     "promote",
     "tree",
     "archive",

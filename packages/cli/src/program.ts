@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { buildCommand } from "./commands/build.ts";
 import { nodeCommand, usageCommand } from "./commands/cluster.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { forkCommand } from "./commands/fork.ts";
 import { forksCommand } from "./commands/forks.ts";
 import { imageCommand } from "./commands/image.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
     .addCommand(shellCommand())
     .addCommand(forkCommand())
     .addCommand(forksCommand())
+    .addCommand(diffCommand())
     .addCommand(promoteCommand())
     .addCommand(treeCommand())
     .addCommand(archiveCommand())

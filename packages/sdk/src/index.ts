@@ -2,6 +2,7 @@ export type { ApiKey, CreatedKey, CreateKeyOptions, Organisation, Quota, Usage }
 export { Banyan, type Node } from "./banyan.ts";
 export type { Build, BuildEventsOptions, Builds, ListBuildsOptions } from "./builds.ts";
 export type { ClientOptions } from "./client.ts";
+export type { Diff, DiffEntry, DiffOptions, DiffRange } from "./diff.ts";
 export { BanyanError, isBanyanError } from "./error.ts";
 export type { Command, CommandOptions, Exec, ExecEnd, ExecEvent, ExecOptions, ExecResult } from "./exec.ts";
 export type { FileContent, FileInfo, Files, FindOptions, GrepOptions, WriteOptions } from "./files.ts";

@@ -1,6 +1,7 @@
 import type { api } from "@banyan/contracts";
 import type { Camel } from "./case.ts";
 import type { Client } from "./client.ts";
+import { type Diff, type DiffEntry, type DiffOptions, type DiffRange, eachChange, readDiff, streamDiff } from "./diff.ts";
 import { createExec, type Exec } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Fork } from "./fork.ts";
@@ -106,6 +107,26 @@ export class SandboxHandle implements AsyncDisposable {
   async fork(first: number | ForkOptions, options: ForkOptions = {}): Promise<Fork> {
     const json = typeof first === "number" ? forkBody(options, first) : forkBody(first, undefined);
     return new Fork(this.client, await this.client.keyed<api.Fork>("POST", `${this.path}/forks`, { json }));
+  }
+
+  /** What it has changed since it was made or forked, whether it runs or is stopped; or what differs from another sandbox of its tree. One page. */
+  diff(options: DiffOptions = {}): Promise<Diff> {
+    return readDiff(this.client, this.path, options);
+  }
+
+  /** Every change: `for await (const { kind, path } of sandbox.changes())`. */
+  changes(options: Omit<DiffOptions, "cursor"> = {}): AsyncGenerator<DiffEntry, void, undefined> {
+    return eachChange(this.client, this.path, options);
+  }
+
+  /** The same of its text files, for `git apply`. */
+  diffPatch(options: DiffRange = {}): Promise<ReadableStream<Uint8Array>> {
+    return streamDiff(this.client, this.path, "patch", options);
+  }
+
+  /** The same as tar, with `.wh.<name>` for what is gone. */
+  diffTar(options: DiffRange = {}): Promise<ReadableStream<Uint8Array>> {
+    return streamDiff(this.client, this.path, "tar", options);
   }
 
   /** Of a child: its parent goes on from its files, under the parent's id. `force`: also where the parent's own have changed since the fork. */

@@ -1,4 +1,4 @@
-import { AttachClient, buildNative, countChanges, seededFiles } from "@banyan/runtime";
+import { AttachClient, buildNative, changesOf, countChanges, seededFiles } from "@banyan/runtime";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { standing, type TestTrees, testTrees, told } from "./diff-trees.ts";
 
@@ -161,6 +161,25 @@ describe("two sandboxes of one tree", () => {
       (await told(sides)).lines,
     );
     expect((await told({ ...sides, now: [one], before: [one] })).lines).toEqual([]);
+  });
+});
+
+describe("what cannot be read", () => {
+  it("is said, and counts as unknown", async () => {
+    await expect(told(standing(`${trees.directory}/nowhere`, trees.base))).rejects.toMatchObject({
+      code: "diff.failed",
+      details: { reason: expect.stringContaining("No such file") },
+    });
+    expect(await count(`${trees.directory}/nowhere`, trees.base)).toBeNull();
+  });
+
+  it("ends with whoever asked", async () => {
+    const upper = trees.change("one", [trees.base], "touch {1..2000}");
+    const gone = new AbortController();
+    const walk = async () => {
+      for await (const _part of changesOf(standing(upper, trees.base), { signal: gone.signal })) gone.abort(new Error("left"));
+    };
+    await expect(walk()).rejects.toThrow("left");
   });
 });
 
