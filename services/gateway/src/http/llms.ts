@@ -63,6 +63,7 @@ with {"source": {"image": "…"}, …} forks an image. 200: it has ended; 202: i
 
 - GET    /v1/forks/{id}                           its counts, its winner, and \`fix\`: what to call next; POST …/cancel ends it
 - GET    /v1/forks/{id}/children?state=failed     how each ended: exit_code, stdout, what it changed; GET …/events follows them live
+- GET    /v1/sandboxes/{id}/diff                  paths added, changed, deleted since the fork; ?content=true, ?against=…, ?format=patch
 - POST   /v1/sandboxes/{child}/promote            the parent goes on from this child's files; GET /v1/sandboxes/{id}/lineage is the tree
 
 ## Failures
