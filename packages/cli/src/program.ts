@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import { buildCommand } from "./commands/build.ts";
-import { nodeCommand, usageCommand } from "./commands/cluster.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { forkCommand } from "./commands/fork.ts";
 import { forksCommand } from "./commands/forks.ts";
@@ -8,10 +7,12 @@ import { imageCommand } from "./commands/image.ts";
 import { keyCommand } from "./commands/key.ts";
 import { archiveCommand, promoteCommand, treeCommand } from "./commands/lineage.ts";
 import { loginCommand } from "./commands/login.ts";
+import { nodeCommand } from "./commands/node.ts";
 import { organisationCommand } from "./commands/organisation.ts";
 import { registryCommand } from "./commands/registry.ts";
 import { sandboxCommand } from "./commands/sandbox.ts";
 import { shellCommand } from "./commands/shell.ts";
+import { usageCommand } from "./commands/usage.ts";
 
 const EXAMPLES = `
 Examples:

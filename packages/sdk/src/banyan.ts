@@ -1,14 +1,12 @@
 import type { api } from "@banyan/contracts";
 import { Keys, Organisations, type Usage } from "./access.ts";
 import { Builds } from "./builds.ts";
-import type { Camel } from "./case.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { Cluster, type Node } from "./cluster.ts";
 import { Forks } from "./forks.ts";
 import { Images } from "./images.ts";
 import { Registries } from "./registries.ts";
 import { Sandboxes } from "./sandboxes.ts";
-
-export type Node = Camel<api.Node>;
 
 /** Sandboxes in milliseconds: `const sandbox = await new Banyan().sandboxes.create()`. */
 export class Banyan {
@@ -19,6 +17,7 @@ export class Banyan {
   readonly registries: Registries;
   readonly keys: Keys;
   readonly organisations: Organisations;
+  readonly cluster: Cluster;
   readonly #client: Client;
 
   constructor(options: ClientOptions = {}) {
@@ -30,6 +29,7 @@ export class Banyan {
     this.sandboxes = new Sandboxes(this.#client, this.images);
     this.keys = new Keys(this.#client);
     this.organisations = new Organisations(this.#client);
+    this.cluster = new Cluster(this.#client);
   }
 
   /** What the organisation holds, and what it may hold. */
@@ -38,8 +38,7 @@ export class Banyan {
   }
 
   /** For keys with the role admin. */
-  async nodes(): Promise<Node[]> {
-    const { nodes } = await this.#client.json<{ nodes: api.Node[] }>("GET", "/v1/nodes");
-    return nodes;
+  nodes(): Promise<Node[]> {
+    return this.cluster.nodes();
   }
 }

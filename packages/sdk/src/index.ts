@@ -1,7 +1,8 @@
 export type { ApiKey, CreatedKey, CreateKeyOptions, Organisation, Quota, Usage } from "./access.ts";
-export { Banyan, type Node } from "./banyan.ts";
+export { Banyan } from "./banyan.ts";
 export type { Build, BuildEventsOptions, Builds, ListBuildsOptions } from "./builds.ts";
 export type { ClientOptions } from "./client.ts";
+export { Cluster, type CreateNodeTokenOptions, type DrainedNode, type Node, type NodeToken, type RemovedNode } from "./cluster.ts";
 export type { Diff, DiffEntry, DiffOptions, DiffRange } from "./diff.ts";
 export { BanyanError, isBanyanError } from "./error.ts";
 export type { Command, CommandOptions, Exec, ExecEnd, ExecEvent, ExecOptions, ExecResult } from "./exec.ts";

@@ -15,6 +15,8 @@ export interface Config extends Pick<BaseConfig, "blobs"> {
   publicUrl: string | null;
   /** This admin key of the organisation `default` exists after the start. */
   bootstrapKey: string | null;
+  /** Where nodes that join reach NATS, with the credentials they are to have; null: none may join here. */
+  joinNatsUrl: string | null;
   /** What an organisation may hold unless an admin says otherwise. */
   defaultQuota: Quota;
 }
@@ -25,6 +27,7 @@ export const CONFIG_DEFAULTS = {
   httpPort: 7070,
   publicUrl: null,
   bootstrapKey: null,
+  joinNatsUrl: null,
   defaultQuota: { sandboxes: 1_000, cpu: 1_000, memoryMb: 1024 * 1024 },
 } satisfies Partial<Config>;
 
@@ -37,6 +40,7 @@ const Environment = z.object({
   BANYAN_HTTP_HOST: z.string().default(CONFIG_DEFAULTS.httpHost),
   BANYAN_HTTP_PORT: z.coerce.number().int().min(0).max(65_535).default(CONFIG_DEFAULTS.httpPort),
   BANYAN_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  BANYAN_JOIN_NATS_URL: z.string().optional(),
   BANYAN_BOOTSTRAP_KEY: z
     .string()
     .min(16)
@@ -58,5 +62,6 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config & BaseC
     httpPort: read.BANYAN_HTTP_PORT,
     publicUrl: read.BANYAN_PUBLIC_URL ?? null,
     bootstrapKey: read.BANYAN_BOOTSTRAP_KEY ?? null,
+    joinNatsUrl: read.BANYAN_JOIN_NATS_URL ?? null,
   };
 }

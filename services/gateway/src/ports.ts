@@ -1,3 +1,4 @@
+import type { S3Location } from "@banyan/bus";
 import type { Quota, SandboxRoute } from "@banyan/contracts";
 
 /** Who is asking. */
@@ -23,4 +24,12 @@ export interface RouteMemory {
   remember(route: SandboxRoute): void;
   /** After a stop, a delete, a stale epoch or a node that does not answer. */
   forget(sandboxId: string): void;
+}
+
+/** How a node reaches the rest of the cluster. Secrets, all of it. */
+export interface JoinSettings {
+  natsUrl: string;
+  clusterToken: string;
+  /** Null: blobs are kept in NATS. */
+  blobs: S3Location | null;
 }

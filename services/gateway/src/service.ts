@@ -8,10 +8,11 @@ import { createApp } from "./http/app.ts";
 import type { Gateway } from "./http/gateway.ts";
 import { listen } from "./http/server.ts";
 import { NOTE_KEY_USE_EVERY_MS, noteKeyUse } from "./loops/note-key-use.ts";
-import { PURGE_EVERY_MS, purgeOldKeys } from "./loops/purge-idempotency-keys.ts";
+import { IDEMPOTENCY_KEPT_MS, PURGE_EVERY_MS, purgeOldKeys } from "./loops/purge-idempotency-keys.ts";
 import { ensureBootstrap } from "./store/ensure-bootstrap.ts";
 import { findCaller } from "./store/find-caller.ts";
 import { migrations } from "./store/migrations.ts";
+import { purgeJoinTokens } from "./store/purge-join-tokens.ts";
 
 export interface RunningGateway extends RunningService {
   /** How clients reach it. */
@@ -39,7 +40,8 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   const publicUrl = (config.publicUrl ?? `http://${config.httpHost}:${http.port}`).replace(/\/+$/, "");
 
   const askInside = createAskInside({ nodes, clusterToken });
-  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota };
+  const join = config.joinNatsUrl === null ? null : { natsUrl: config.joinNatsUrl, clusterToken, blobs: config.blobs ?? null };
+  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota, join };
   const forward: ForwardDeps = { authenticator: keyRing, routes, nodes, clusterToken, publicUrl, logger, clock };
   const requests = metrics.histogram("banyan_http_request_ms", "How long requests took, by method and status.");
   http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));
@@ -47,6 +49,13 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   const loops = [
     startLoop({ name: "note-key-use", everyMs: NOTE_KEY_USE_EVERY_MS, clock, logger, round: () => noteKeyUse(db, keyRing, clock) }),
     startLoop({ name: "purge-idempotency-keys", everyMs: PURGE_EVERY_MS, clock, logger, round: () => purgeOldKeys(db, clock) }),
+    startLoop({
+      name: "purge-join-tokens",
+      everyMs: PURGE_EVERY_MS,
+      clock,
+      logger,
+      round: () => purgeJoinTokens(db, clock.now() - IDEMPOTENCY_KEPT_MS),
+    }),
   ];
   logger.info({ url: publicUrl }, "the gateway serves");
   return {

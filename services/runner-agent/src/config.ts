@@ -102,6 +102,38 @@ const Environment = z.object({
   BANYAN_NODE_ON_STOP: z.enum(["keep", "purge"]).default(NODE_DEFAULTS.onStop),
 });
 
+/** How a machine becomes a node of a cluster that it does not know yet. */
+export interface JoinConfig {
+  /** The whole environment, to which the cluster's answer is added. */
+  environment: NodeJS.ProcessEnv;
+  /** It says itself which cluster this is a node of. */
+  isKnown: boolean;
+  token: string | null;
+  gatewayUrl: string | null;
+  dataDir: string;
+  nodeId: string | null;
+}
+
+const JoinEnvironment = z.object({
+  BANYAN_CLUSTER_TOKEN: z.string().optional(),
+  BANYAN_JOIN_TOKEN: z.string().max(256).optional(),
+  BANYAN_GATEWAY_URL: z.url({ protocol: /^https?$/ }).optional(),
+  BANYAN_DATA_DIR: Environment.shape.BANYAN_DATA_DIR,
+  BANYAN_NODE_ID: NodeId.optional(),
+});
+
+export function readJoinConfig(environment: NodeJS.ProcessEnv = process.env): JoinConfig {
+  const read = readEnvironment(JoinEnvironment, environment);
+  return {
+    environment,
+    isKnown: read.BANYAN_CLUSTER_TOKEN !== undefined,
+    token: read.BANYAN_JOIN_TOKEN ?? null,
+    gatewayUrl: read.BANYAN_GATEWAY_URL ?? null,
+    dataDir: read.BANYAN_DATA_DIR,
+    nodeId: read.BANYAN_NODE_ID ?? null,
+  };
+}
+
 /** The only place of this service that reads the environment. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const read = readEnvironment(Environment, environment);

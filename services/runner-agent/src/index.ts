@@ -1,5 +1,6 @@
-export { type Config, NODE_DEFAULTS, type NodeConfig, readConfig } from "./config.ts";
+export { type Config, NODE_DEFAULTS, type NodeConfig, readConfig, readJoinConfig } from "./config.ts";
 export { createDataPlane } from "./http/server.ts";
+export { joinedEnvironment } from "./join.ts";
 export { tidyFrozen } from "./loops/tidy-frozen.ts";
 export { tidyLayers } from "./loops/tidy-layers.ts";
 export { type Node, openNode } from "./node.ts";

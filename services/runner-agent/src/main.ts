@@ -1,5 +1,6 @@
 import { runService } from "@banyan/service";
-import { readConfig } from "./config.ts";
+import { readConfig, readJoinConfig } from "./config.ts";
+import { joinedEnvironment } from "./join.ts";
 import { runnerAgentService } from "./service.ts";
 
-await runService(runnerAgentService, readConfig());
+await runService(runnerAgentService, readConfig(await joinedEnvironment(readJoinConfig())));

@@ -72,6 +72,7 @@ async function environmentFor(config: Config, backing: Backing, apiKey: string):
   return {
     ...config.environment,
     NATS_URL: backing.natsUrl,
+    BANYAN_JOIN_NATS_URL: config.environment.BANYAN_JOIN_NATS_URL ?? backing.natsUrl,
     DATABASE_URL: backing.databaseUrl,
     DOCKER_HOST: backing.dockerHost,
     BANYAN_DATA_DIR: config.dataDir,

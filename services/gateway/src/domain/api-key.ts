@@ -1,4 +1,5 @@
 import { hash, randomBytes } from "node:crypto";
+import { api } from "@banyan/contracts";
 
 const SECRET_BYTES = 32;
 const HINT_LENGTH = 8;
@@ -9,7 +10,12 @@ export function newKeySecret(): string {
   return `bny_${randomBytes(SECRET_BYTES).toString("base64url")}`;
 }
 
-/** All that is kept of a key. */
+/** The same for a token that nodes join with, which is no API key. */
+export function newJoinToken(): string {
+  return `${api.JOIN_TOKEN_PREFIX}${randomBytes(SECRET_BYTES).toString("base64url")}`;
+}
+
+/** All that is kept of a key or a token. */
 export function hashKey(secret: string): string {
   return hash("sha256", secret, "hex");
 }

@@ -16,9 +16,11 @@ import { mountDocs } from "./docs.ts";
 import { forkRoutes } from "./forks.ts";
 import type { Gateway } from "./gateway.ts";
 import { imageRoutes } from "./images.ts";
+import { joinRoutes, mountJoin } from "./join.ts";
 import { keyRoutes } from "./keys.ts";
 import { lineageRoutes } from "./lineage.ts";
 import { honoPath, mount } from "./mount.ts";
+import { nodeTokenRoutes } from "./node-tokens.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { observe } from "./observe.ts";
 import { organisationRoutes } from "./organisations.ts";
@@ -43,10 +45,17 @@ export const controlRoutes = [
   ...usageRoutes,
   ...keyRoutes,
   ...organisationRoutes,
+  ...nodeTokenRoutes,
   ...nodeRoutes,
 ];
 /** Everything the document describes: what is answered here, and what streams past. */
-export const describedRoutes: readonly RouteDescription[] = [...controlRoutes, ...contextRoutes, ...dataPlaneRoutes, ...diffRoutes];
+export const describedRoutes: readonly RouteDescription[] = [
+  ...controlRoutes,
+  ...joinRoutes,
+  ...contextRoutes,
+  ...dataPlaneRoutes,
+  ...diffRoutes,
+];
 
 export interface AppDeps {
   gateway: Gateway;
@@ -72,6 +81,7 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
   app.use(observe({ logger, clock, requests }));
   app.use(previewMiddleware(forward));
   const documents = mountDocs(app, describedRoutes, publicUrl);
+  mountJoin(app, gateway);
   app.use("/v1/*", authenticate(authenticator));
   for (const route of controlRoutes) mount(app, route, gateway);
   mountContexts(app, gateway);
@@ -83,7 +93,7 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
 /** A known path asked with another method says which ones it takes. */
 function refuseOtherMethods(app: Hono<HttpEnv>, documents: readonly string[]): void {
   const allowed = new Map<string, string[]>(documents.map((path) => [path, ["GET"]]));
-  for (const { path, method } of [...controlRoutes, ...contextRoutes, ...diffRoutes])
+  for (const { path, method } of [...controlRoutes, ...joinRoutes, ...contextRoutes, ...diffRoutes])
     allowed.set(path, [...(allowed.get(path) ?? []), method]);
   for (const [path, methods] of allowed) {
     app.all(honoPath(path), (c) => {

@@ -4,7 +4,7 @@ import type { Database } from "@banyan/db";
 import type { Clock, Logger } from "@banyan/kernel";
 import type { AccessNotices } from "../auth/access-notices.ts";
 import type { AskInside } from "../forward/index.ts";
-import type { Authenticator, RouteMemory } from "../ports.ts";
+import type { Authenticator, JoinSettings, RouteMemory } from "../ports.ts";
 
 /** What the routes work with. */
 export interface Gateway {
@@ -18,4 +18,6 @@ export interface Gateway {
   /** The data planes of sandboxes, for what the gateway does in them of itself. */
   askInside: AskInside;
   defaultQuota: Quota;
+  /** What a machine that joins as a node is told; null: none may join here. */
+  join: JoinSettings | null;
 }

@@ -71,6 +71,7 @@ function operation(route: RouteDescription, names: Map<z.ZodType, string>): Json
     operationId: route.operationId,
     tags: [route.tag],
     summary: route.summary,
+    ...(route.access === "open" && { security: [] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(body && { requestBody: body }),
     responses: { ...replies(route, names), ...problems([...COMMON, ...admin, ...route.errors], route.missing) },

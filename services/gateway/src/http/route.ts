@@ -14,8 +14,8 @@ export interface RouteDescription {
   operationId: string;
   tag: string;
   summary: string;
-  /** admin: only keys of that role. */
-  access: "member" | "admin";
+  /** admin: only keys of that role; open: no key at all. */
+  access: "member" | "admin" | "open";
   query?: z.ZodType;
   body?: z.ZodType;
   /** Where it is not JSON. */

@@ -37,4 +37,16 @@ export const migrations = [
       create index idempotency_keys_created on idempotency_keys (created_at);
     `,
   },
+  {
+    name: "0002-join-tokens",
+    sql: `
+      create table join_tokens (
+        hash text primary key,
+        node_id text,
+        uses_left integer not null,
+        expires_at timestamptz not null,
+        created_at timestamptz not null
+      );
+    `,
+  },
 ];

@@ -31,6 +31,18 @@ export const apiKeys = pgTable(
 );
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
 
+/** What a machine joins the cluster with. */
+export const joinTokens = pgTable("join_tokens", {
+  /** sha256 of the token, hex. The token itself is kept nowhere. */
+  hash: text("hash").primaryKey(),
+  /** The only node that may use it; null: any. */
+  nodeId: text("node_id"),
+  usesLeft: integer("uses_left").notNull(),
+  expiresAt: time("expires_at").notNull(),
+  createdAt: time("created_at").notNull(),
+});
+export type JoinTokenRow = typeof joinTokens.$inferSelect;
+
 /** One row per Idempotency-Key of an organisation: under way while `status` is null, else with the reply to repeat. */
 export const idempotencyKeys = pgTable(
   "idempotency_keys",

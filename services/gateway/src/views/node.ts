@@ -1,4 +1,4 @@
-import type { api, NodeView } from "@banyan/contracts";
+import type { api, DrainNode, NodeView, OutputOf } from "@banyan/contracts";
 
 const amounts = (of: NodeView["capacity"]): api.Node["capacity"] => ({
   cpu: of.cpu,
@@ -13,6 +13,8 @@ export function nodeView(node: NodeView): api.Node {
     id: node.nodeId,
     state: node.state,
     reachable: node.reachable,
+    cordoned: node.cordoned,
+    draining: node.draining,
     version: node.version,
     labels: node.labels,
     capacity: amounts(node.capacity),
@@ -20,4 +22,8 @@ export function nodeView(node: NodeView): api.Node {
     pool: node.pool,
     last_heartbeat_at: new Date(node.at).toISOString(),
   };
+}
+
+export function drainView({ node, left, failed }: OutputOf<typeof DrainNode>): api.DrainedNode {
+  return { node: nodeView(node), left, failed: failed.map(({ sandboxId, reason }) => ({ sandbox_id: sandboxId, reason })) };
 }

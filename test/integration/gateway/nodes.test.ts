@@ -1,0 +1,153 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { joinedEnvironment, readConfig, readJoinConfig } from "@banyan/runner-agent";
+import { Banyan } from "@banyan/sdk";
+import { eventually, type FakeNode, fakeNode } from "@banyan/testkit";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { BOOTSTRAP_KEY, CLUSTER_TOKEN, type Cluster, caller, startCluster } from "./cluster.ts";
+
+const JOIN_NATS_URL = "nats://node:its-password@nats.test:4222";
+const BLOBS = {
+  endpoint: "https://s3.test",
+  region: "eu-test-1",
+  bucket: "blobs",
+  prefix: "banyan/",
+  accessKeyId: "an-access-key",
+  secretAccessKey: "a-secret-key",
+};
+let cluster: Cluster;
+let ask: ReturnType<typeof caller>;
+let member: string;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  ask = caller(cluster.url);
+  member = (await ask("POST", "/v1/keys", { json: { name: "no admin" } })).body.key;
+});
+afterAll(() => cluster?.stop());
+
+describe("the nodes", () => {
+  let second: FakeNode;
+
+  beforeAll(async () => {
+    second = await fakeNode({ bus: cluster.bus });
+    await eventually(async () => expect((await ask("GET", "/v1/nodes")).body.nodes).toHaveLength(2));
+  });
+  afterAll(() => second?.stop());
+
+  it("are an admin's", async () => {
+    const id = second.nodeId;
+    const calls = [
+      ["GET", "/v1/nodes"],
+      ["POST", `/v1/nodes/${id}/cordon`],
+      ["POST", `/v1/nodes/${id}/uncordon`],
+      ["POST", `/v1/nodes/${id}/drain`],
+      ["DELETE", `/v1/nodes/${id}`],
+      ["POST", "/v1/nodes/tokens"],
+    ] as const;
+    for (const [method, path] of calls) expect(await ask(method, path, { key: member })).toMatchObject({ status: 403 });
+  });
+
+  it("are cordoned, drained and taken back", async () => {
+    const { nodeId: id } = second;
+    expect((await ask("POST", `/v1/nodes/${id}/cordon`)).body).toMatchObject({ id, cordoned: true, draining: null });
+    expect((await ask("POST", `/v1/nodes/${id}/drain`, { json: { mode: "stop" } })).body).toEqual({
+      node: expect.objectContaining({ id, cordoned: true, draining: "stop" }),
+      left: 0,
+      failed: [],
+    });
+    expect((await ask("GET", "/v1/nodes")).body.nodes.find((node: { id: string }) => node.id === id)).toMatchObject({ draining: "stop" });
+    expect((await ask("POST", `/v1/nodes/${id}/uncordon`)).body).toMatchObject({ cordoned: false, draining: null });
+  });
+
+  it("are not found where there are none, and not removed while they hold something", async () => {
+    for (const id of ["nobody", "not%20an%20id"]) {
+      expect(await ask("POST", `/v1/nodes/${id}/cordon`)).toMatchObject({ status: 404, body: { code: "node.not_found" } });
+      expect(await ask("POST", `/v1/nodes/${id}/drain`)).toMatchObject({ status: 404, body: { code: "node.not_found" } });
+      expect(await ask("DELETE", `/v1/nodes/${id}?force=true`)).toMatchObject({ status: 404, body: { code: "node.not_found" } });
+    }
+    const banyan = new Banyan({ url: cluster.url, apiKey: BOOTSTRAP_KEY });
+    const sandbox = await banyan.sandboxes.create();
+    const held = (await sandbox.look()).nodeId ?? "";
+    await expect(banyan.cluster.remove(held)).rejects.toMatchObject({ code: "node.in_use", details: { sandboxes: 1, reachable: true } });
+    await sandbox.delete();
+    expect(await ask("POST", `/v1/nodes/${held}/drain`, { json: { mode: "away" } })).toMatchObject({ status: 422 });
+  });
+});
+
+describe("a machine that joins", () => {
+  let dataDir: string;
+  let url: string;
+
+  beforeAll(async () => {
+    url = (await cluster.anotherGateway({ joinNatsUrl: JOIN_NATS_URL, blobs: BLOBS })).url;
+  });
+  beforeEach(() => {
+    dataDir = mkdtempSync("/var/tmp/join-");
+  });
+  afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
+
+  const tokenOf = async (body: object = {}) => (await caller(url)("POST", "/v1/nodes/tokens", { json: body })).body.token as string;
+  const joinWith = (token: string, nodeId?: string) =>
+    caller(url)("POST", "/v1/nodes/join", { key: null, json: { token, ...(nodeId !== undefined && { node_id: nodeId }) } });
+  const environmentOf = (environment: NodeJS.ProcessEnv) =>
+    joinedEnvironment(readJoinConfig({ BANYAN_DATA_DIR: dataDir, BANYAN_GATEWAY_URL: url, ...environment }));
+
+  it("gets what a node needs for a token, without an API key, as often as the token says", async () => {
+    const token = await tokenOf({ uses: 2 });
+    const answers = await Promise.all(Array.from({ length: 5 }, () => joinWith(token)));
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 401, 401, 401]);
+    const good = answers.find(({ status }) => status === 200);
+    expect(good?.body).toMatchObject({ node_id: null, nats_url: JOIN_NATS_URL, cluster_token: CLUSTER_TOKEN, blobs: { bucket: "blobs" } });
+    expect(good?.headers.get("cache-control")).toBe("no-store");
+    expect(answers.find(({ status }) => status === 401)?.body).toMatchObject({ code: "node.join_refused" });
+  });
+
+  it("is refused with a token that is unknown, expired, for another node, or no token at all", async () => {
+    expect(await joinWith("bnj_unknown")).toMatchObject({ status: 401, body: { code: "node.join_refused" } });
+    const bound = await tokenOf({ node_id: "node-7" });
+    expect(await joinWith(bound, "node-8")).toMatchObject({ status: 401, body: { code: "node.join_refused" } });
+    expect(await joinWith(bound)).toMatchObject({ status: 200, body: { node_id: "node-7" } });
+    const expiring = await tokenOf({ ttl_s: 1, uses: 1_000 });
+    await eventually(async () => expect(await joinWith(expiring)).toMatchObject({ status: 401 }));
+    expect(await caller(url)("POST", "/v1/nodes/join", { key: null, json: {} })).toMatchObject({ status: 422 });
+    expect(await caller(url)("POST", "/v1/nodes/tokens", { json: { uses: 0 } })).toMatchObject({ status: 422 });
+    expect(await caller(url)("POST", "/v1/nodes/tokens", { json: { ttl_s: 1e9 } })).toMatchObject({ status: 422 });
+  });
+
+  it("is told where a gateway takes no nodes", async () => {
+    const { token } = (await ask("POST", "/v1/nodes/tokens", { json: {} })).body;
+    const refused = await ask("POST", "/v1/nodes/join", { key: null, json: { token } });
+    expect(refused).toMatchObject({
+      status: 401,
+      body: { code: "node.join_refused", detail: expect.stringContaining("BANYAN_JOIN_NATS_URL") },
+    });
+  });
+
+  it("keeps what it was told for itself alone, and needs no token the next time", async () => {
+    const token = await tokenOf({ node_id: "node-9" });
+    const config = readConfig(await environmentOf({ BANYAN_JOIN_TOKEN: token }));
+    expect(config).toMatchObject({ natsUrl: JOIN_NATS_URL, clusterToken: CLUSTER_TOKEN, blobs: BLOBS, node: { nodeId: "node-9" } });
+    const file = join(dataDir, "cluster.json");
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readFileSync(file, "utf8"), "what was used is not kept").not.toContain(token);
+    for (const again of [{ BANYAN_JOIN_TOKEN: token }, {}, { BANYAN_GATEWAY_URL: "http://127.0.0.1:1" }]) {
+      expect(readConfig(await environmentOf(again))).toMatchObject({ natsUrl: JOIN_NATS_URL, node: { nodeId: "node-9" } });
+    }
+    const another = readConfig(await environmentOf({ BANYAN_JOIN_TOKEN: await tokenOf({ node_id: "node-10" }) }));
+    expect(another.node.nodeId).toBe("node-10");
+  });
+
+  it("says why it cannot join", async () => {
+    await expect(environmentOf({})).rejects.toThrow(/BANYAN_JOIN_TOKEN/);
+    await expect(environmentOf({ BANYAN_JOIN_TOKEN: "bnj_unknown" })).rejects.toMatchObject({ code: "node.join_refused" });
+    await expect(environmentOf({ BANYAN_JOIN_TOKEN: "bnj_x", BANYAN_GATEWAY_URL: "http://127.0.0.1:1" })).rejects.toMatchObject({
+      code: "bus.unavailable",
+    });
+  });
+
+  it("is not asked where the environment names the cluster itself", async () => {
+    const own = { BANYAN_CLUSTER_TOKEN: "a token of this test", NATS_URL: "nats://elsewhere:4222" };
+    expect(readConfig(await environmentOf(own))).toMatchObject({ natsUrl: own.NATS_URL, clusterToken: own.BANYAN_CLUSTER_TOKEN });
+  });
+});
