@@ -7,6 +7,7 @@ import * as exec from "./exec.ts";
 import * as fork from "./fork.ts";
 import { type BenchContext, openContext, progress } from "./lib/context.ts";
 import { print, type Report, save, type Target } from "./lib/report.ts";
+import * as placing from "./place.ts";
 import * as refill from "./refill.ts";
 import * as schedule from "./schedule.ts";
 import * as spinUp from "./spin-up.ts";
@@ -37,6 +38,7 @@ const BENCHES: Record<string, Entry> = {
     what: "forks of 1, 10, 50 and 100 to the first exec in every child, beside docker commit + docker run",
   },
   schedule: { bench: schedule, poolSize: null, what: "a fork of 100,000 over 200 stub nodes, and with something killed in the middle" },
+  place: { bench: placing, poolSize: null, what: "one placement in memory, over 200 and 1,000 nodes" },
   refill: { bench: refill, poolSize: null, what: "slots a second until a pool is full, with either slot maker" },
 };
 
