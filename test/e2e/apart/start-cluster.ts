@@ -45,7 +45,7 @@ export async function startCluster(): Promise<Cluster> {
       BANYAN_HEALTH_PORT: "0",
       ...environment,
     });
-  const gateway = service("gateway", { BANYAN_HTTP_PORT: String(port), BANYAN_BOOTSTRAP_KEY: apiKey });
+  const gateway = service("gateway", { BANYAN_HTTP_PORT: String(port), BANYAN_BOOTSTRAP_KEY: apiKey, BANYAN_JOIN_NATS_URL: nats.url });
   // The loops that repair turn faster here, so that the tests need not wait for them.
   const scheduler = service("scheduler", {
     BANYAN_RECONCILE_EVERY_MS: "500",
