@@ -1,4 +1,4 @@
-import type { InputOf, NodeStartMany, OutputOf } from "@banyan/contracts";
+import type { InputOf, NodeStartMany, OutputOf, StartOrder } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { freezeSandbox, startMany } from "@banyan/runner-agent";
 import { start, type TestNode } from "./test-node.ts";
@@ -32,10 +32,10 @@ export async function startChildren(node: TestNode, order: ManyOrder): Promise<C
   return (await startMany(node.parts, order)).children;
 }
 
-/** A running sandbox with files of its own, and the stack that it was at this moment. */
-export async function forkPoint(node: TestNode, shell: string) {
-  const source = node.order();
-  await start(node, source);
+/** A running sandbox that has run this, and the stack that it was at this moment. */
+export async function forkPoint(node: TestNode, shell: string, running?: StartOrder) {
+  const source = running ?? node.order();
+  if (running === undefined) await start(node, source);
   await node.sh(source, shell);
   const { sandboxId, epoch } = source;
   const frozenId = newId("frz");

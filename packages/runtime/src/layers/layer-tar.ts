@@ -9,11 +9,12 @@ const OVERLAY_XATTR = `${XATTR}trusted.overlay.`;
 /** Attributes by which a layer leans on another one's content: no tar can say that. Our mounts make none. */
 const LEANING = ["redirect", "metacopy"];
 const SKIPPED_MAX = 100;
+const PATH_BYTES_MAX = 4_095;
 const STDERR_BYTES_MAX = 256 * 1024;
 
 export interface PackedLayer {
   tar: Readable;
-  /** What no layer can hold, complete when the tar has ended: sockets, and names that would read as whiteouts. At most 100. */
+  /** What no layer can hold, complete when the tar has ended: sockets, names that would read as whiteouts, paths beyond 4,095 bytes. At most 100. */
   skipped: string[];
 }
 
@@ -76,9 +77,8 @@ class LayerForm {
   judge = (member: Member): Verdict => {
     const path = member.path.toString("latin1");
     const target = member.type === "1" ? member.linkPath.toString("latin1") : null;
-    if (isMark(path) || (target !== null && this.#leftOut.has(target))) {
-      this.#leftOut.add(path);
-      if (this.#skipped.length < SKIPPED_MAX) this.#skipped.push(member.path.toString().replace(/^\.\/|\/$/g, ""));
+    if (isMark(path) || isTooLong(path) || (target !== null && this.#leftOut.has(target))) {
+      this.#leaveOut(path, member.path);
       return { kind: "drop" };
     }
     const isWhiteout = member.type === "3" && member.deviceMajor === 0 && member.deviceMinor === 0;
@@ -91,6 +91,19 @@ class LayerForm {
     if (!isOpaque || member.type !== "5") return { kind: "keep" };
     return { kind: "keep", followedBy: Buffer.from(`${path.replace(/\/*$/, "/")}${OPAQUE_MARK}`, "latin1") };
   };
+
+  /** Of a directory that is too deep, and all below it, its own name is enough. */
+  #leaveOut(path: string, name: Buffer): void {
+    const plain = path.replace(/\/$/, "");
+    this.#leftOut.add(plain);
+    const isBelow = isTooLong(path) && this.#leftOut.has(plain.slice(0, plain.lastIndexOf("/")));
+    if (!isBelow && this.#skipped.length < SKIPPED_MAX) this.#skipped.push(name.toString().replace(/^\.\/|\/$/g, ""));
+  }
+}
+
+/** The kernel takes no longer one, and who unpacks has to name each entry whole. */
+function isTooLong(path: string): boolean {
+  return path.replace(/\/$/, "").length > PATH_BYTES_MAX;
 }
 
 /** A file of the sandbox's own whose name would hide another one: also what lies below such a directory. */
