@@ -37,9 +37,9 @@ export function report(bench: string, results: Result[], ratios: [string, string
 export function print(made: Report, targets: readonly Target[]): void {
   const width = Math.max(...made.results.map((result) => result.name.length), 6);
   console.log(`\n${made.bench} on ${made.machine.cpus} cores, kernel ${made.machine.kernel}`);
-  console.log(`${"result".padEnd(width)}      n failed        p50        p99        max`);
+  console.log(`${"result".padEnd(width)}      n failed          p50          p99          max`);
   for (const r of made.results) {
-    const cells = [r.p50, r.p99, r.max].map((value) => `${value.toFixed(2)} ${r.unit}`.padStart(11)).join("");
+    const cells = [r.p50, r.p99, r.max].map((value) => `${value.toFixed(2)} ${r.unit}`.padStart(13)).join("");
     console.log(`${r.name.padEnd(width)} ${String(r.n).padStart(6)} ${String(r.failed).padStart(6)}${cells}`);
   }
   for (const [name, ratio] of Object.entries(made.ratios)) console.log(`ratio ${name} = ${ratio}`);
