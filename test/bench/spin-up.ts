@@ -158,12 +158,16 @@ function timings(samples: readonly Sample[]): Result[] {
   );
 }
 
-/** Waits until the pool is full and answers how many slots are free. */
+/**
+ * Waits until the pool is full and answers how many slots are free. Nodes say so once a second: what was said before this call may be from before
+ * the last round took them, and does not count.
+ */
 export async function fullPool(context: BenchContext): Promise<number> {
+  const before = await context.client.pool();
   return eventually(
     async () => {
-      const { free, target } = await context.client.pool();
-      if (free < target) throw new Error(`pool ${free}/${target}`);
+      const { free, target, heartbeatAt } = await context.client.pool();
+      if (heartbeatAt <= before.heartbeatAt || free < target) throw new Error(`pool ${free}/${target}`);
       return free;
     },
     { timeoutMs: POOL_FULL_TIMEOUT_MS },

@@ -94,9 +94,18 @@ export class BenchClient {
     return children;
   }
 
-  async pool(): Promise<{ free: number; target: number }> {
-    const { body } = this.#expect(200, await this.call<{ nodes: { pool: { free: number; target: number } }[] }>("GET", "/v1/nodes"));
-    return body.nodes.reduce((sum, { pool }) => ({ free: sum.free + pool.free, target: sum.target + pool.target }), { free: 0, target: 0 });
+  /** `heartbeatAt`: when the node that spoke longest ago said so, Unix ms by its clock. */
+  async pool(): Promise<{ free: number; target: number; heartbeatAt: number }> {
+    type Nodes = { nodes: { pool: { free: number; target: number }; last_heartbeat_at: string }[] };
+    const { body } = this.#expect(200, await this.call<Nodes>("GET", "/v1/nodes"));
+    return body.nodes.reduce(
+      (sum, { pool, last_heartbeat_at: at }) => ({
+        free: sum.free + pool.free,
+        target: sum.target + pool.target,
+        heartbeatAt: Math.min(sum.heartbeatAt, Date.parse(at)),
+      }),
+      { free: 0, target: 0, heartbeatAt: Number.POSITIVE_INFINITY },
+    );
   }
 
   async close(): Promise<void> {
