@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { api, type StartOrder } from "@banyan/contracts";
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
-import { stopSandbox } from "@banyan/runner-agent";
+import { deleteSandbox, stopSandbox } from "@banyan/runner-agent";
+import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDataPlane, type DataPlane } from "../../../services/runner-agent/src/http/server.ts";
 import { storedFiles } from "../../../services/runner-agent/src/http/stored-files.ts";
@@ -202,6 +203,17 @@ describe("a tar", () => {
   });
 });
 
+describe("a sandbox that is deleted", () => {
+  it("takes with it the answers that are under way", async () => {
+    const order = await running("head -c 100000000 /dev/zero > /big");
+    const response = await ask(order, { format: "tar" });
+    expect(response.status).toBe(200);
+    await deleteSandbox(node.parts, { sandboxId: order.sandboxId, epoch: order.epoch });
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    expect(await problem(ask(order))).toMatchObject({ status: 404, code: "sandbox.not_found" });
+  });
+});
+
 describe("against another sandbox", () => {
   it("is what the two have different", async () => {
     const one = await running("echo same > /same; echo one > /differs; echo 1 > /only-one; rm /etc/group");
@@ -244,6 +256,14 @@ describe("bad input", () => {
     const order = node.order();
     await start(node, order);
     expect(await problem(ask(order, query as Record<string, string>))).toMatchObject({ status: 422, code: "request.invalid" });
+  });
+
+  it("asks too much at once and is told so", async () => {
+    const order = await running("head -c 100000000 /dev/zero > /big");
+    const streams = await Promise.all(Array.from({ length: 5 }, () => ask(order, { format: "tar" })));
+    expect(streams.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 429]);
+    await Promise.all(streams.map((stream) => stream.body?.cancel()));
+    await eventually(async () => expect((await ask(order)).status).toBe(200));
   });
 
   it("finds no sandbox of another organisation, of another incarnation, or another method", async () => {

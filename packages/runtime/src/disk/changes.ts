@@ -62,7 +62,7 @@ export async function* changesOf(trees: Trees, query: ChangesQuery = {}): AsyncG
     yield* readChanges(child.stdout);
   } catch (cause) {
     query.signal?.throwIfAborted();
-    const exitCode = await ended;
+    const exitCode = await ended.catch(() => null);
     throw fault("diff.failed", { exitCode, reason: said.slice(0, STDERR_CHARS_MAX) }, { cause });
   } finally {
     query.signal?.removeEventListener("abort", abort);

@@ -41,7 +41,9 @@ export async function diff(operation: StoredOperation): Promise<void> {
 }
 
 async function answer(operation: StoredOperation, query: DiffQuery, format: "json" | "patch" | "tar"): Promise<void> {
-  const { response, sandbox, signal } = operation;
+  const { response, sandbox, stored, orgId, signal } = operation;
+  // With its disk gone in the middle of the walk there was ever less to see: that is no diff.
+  const mustBeThere = () => void stored.find({ sandboxId: sandbox.sandboxId, orgId, epoch: null });
   const other = query.against === undefined ? null : otherOf(operation, query.against);
   const release = other?.use();
   try {
@@ -49,6 +51,7 @@ async function answer(operation: StoredOperation, query: DiffQuery, format: "jso
     const of: DiffOf = { trees: await treesOf(sandbox, other), within: { ...(below && { below }), signal } };
     if (format === "json") {
       const page = await diffPage(of, { limit: query.limit, content: query.content === "true", after: afterOf(query.cursor) });
+      mustBeThere();
       const running = sandbox.running || other?.running === true;
       sendJson(response, 200, { sandbox_id: sandbox.sandboxId, against: query.against ?? null, running, ...page } satisfies api.Diff);
       return;
@@ -57,15 +60,16 @@ async function answer(operation: StoredOperation, query: DiffQuery, format: "jso
     // What is wrong is said before the first byte: then it can still be answered with a problem.
     const first = await bytes.next();
     response.writeHead(200, { "content-type": format === "patch" ? api.PATCH_CONTENT_TYPE : api.TAR_CONTENT_TYPE });
-    await sendBytes(response, startingWith(first.done ? [] : [first.value], bytes));
+    await sendBytes(response, startingWith(first.done ? [] : [first.value], bytes, mustBeThere));
   } finally {
     release?.();
   }
 }
 
-async function* startingWith<T>(first: Iterable<T>, rest: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+async function* startingWith<T>(first: Iterable<T>, rest: AsyncIterable<T>, atEnd: () => void): AsyncGenerator<T, void, undefined> {
   yield* first;
   yield* rest;
+  atEnd();
 }
 
 /** The gateway has seen that it is on this node; it may have left since. */

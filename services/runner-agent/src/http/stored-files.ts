@@ -9,7 +9,7 @@ export interface StoredSandbox {
   readonly upper: string | null;
   /** What it stands on, bottom first. */
   readonly layers: readonly { digest: string; directory: string }[];
-  /** As in RunningSandbox; of a stopped one it changes nothing. */
+  /** As in RunningSandbox; and what it stands on stays here until the returned function is called, whatever becomes of the sandbox. */
   use(): () => void;
 }
 
@@ -33,7 +33,14 @@ export function storedFiles({ registry, disk, layers }: Pick<NodeParts, "registr
         running: known.run !== null,
         upper: disk.driver.has(sandboxId) ? disk.driver.paths(sandboxId).upper : null,
         layers: stack.map(({ digest }) => ({ digest, directory: layers.path(digest) })),
-        use: () => known.run?.view.use() ?? (() => {}),
+        use() {
+          const release = layers.hold(stack);
+          const rest = known.run?.view.use();
+          return () => {
+            release();
+            rest?.();
+          };
+        },
       };
     },
   };
