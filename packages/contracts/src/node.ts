@@ -150,9 +150,9 @@ export const NodeRelease = nodeRpc("layer.release", {
   errors: [],
 });
 
-/** Whether a sandbox's files are still as they were frozen, and which are not (at most 100 are named). */
+/** Whether a sandbox's files are still as they were frozen, or as they were shipped then, and which are not (at most 100 are named). */
 export const NodeCompare = nodeRpc("sandbox.compare", {
-  input: z.object({ sandboxId: SandboxId, epoch: z.int(), frozen: FrozenDigest }),
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), frozen: StackLayer.shape.digest }),
   output: z.object({ changed: z.array(z.string()).max(100), count: z.int() }),
   deadlineMs: 60_000,
   errors: ["sandbox.stale_epoch", "sandbox.not_found", "layer.unavailable", "diff.failed"],

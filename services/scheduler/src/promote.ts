@@ -58,13 +58,23 @@ async function assertUnchanged(ctx: Context, { origin }: Sandbox, parent: Sandbo
   const seen = parentChange(parent, base);
   if (seen.kind === "unchanged") return;
   if (seen.kind === "unknown") throw unknownChange(seen.why);
-  const { frozen } = seen;
-  const compared = await ofItsFiles(ctx, parent, (nodeId, epoch) =>
-    ctx.bus.call(NodeCompare.on(nodeId), { sandboxId: parent.id, epoch, frozen }),
-  ).catch((error) => {
-    throw isFault(error, "layer.unavailable") ? unknownChange("its node does not keep the files of that moment any more") : error;
-  });
-  if (compared.count > 0) throw fault("fork.parent_changed", { changed: compared.changed, count: compared.count });
+  for (const frozen of seen.layers) {
+    const compared = await compare(ctx, parent, frozen);
+    if (compared === null) continue;
+    if (compared.count > 0) throw fault("fork.parent_changed", { changed: compared.changed, count: compared.count });
+    return;
+  }
+  throw unknownChange("its node does not keep the files of that moment any more");
+}
+
+/** Null where the parent's node cannot have this layer. */
+async function compare(ctx: Context, parent: Sandbox, frozen: string): Promise<OutputOf<typeof NodeCompare> | null> {
+  try {
+    return await ofItsFiles(ctx, parent, (nodeId, epoch) => ctx.bus.call(NodeCompare.on(nodeId), { sandboxId: parent.id, epoch, frozen }));
+  } catch (error) {
+    if (isFault(error, "layer.unavailable")) return null;
+    throw error;
+  }
 }
 
 async function stackOf(ctx: Context, child: Sandbox, deadlineMs: number): Promise<Stack> {

@@ -104,6 +104,24 @@ it("promotes a child on another node: the parent goes on there, under its own id
   expect((await child.sandbox().exec("cat /workspace/won")).stdout, "the child goes on too").toBe("of the parent");
 }, 240_000);
 
+it("tells an unchanged parent from a changed one, next to its child and on another node, after the fork has ended", async () => {
+  for (const nodeId of [first, second.nodeId]) {
+    const parent = await createOn(first);
+    await parent.exec(
+      "mkdir -p /workspace/a/b && seq 1000 > /workspace/a/b/file && ln -s b /workspace/a/link && rm -rf /workspace/.cache && touch -d @1 /workspace/old",
+    );
+    await only(nodeId);
+    const fork = await parent.fork(1, { run: "echo better > /workspace/a/b/file", after: "keep" });
+    await fork.wait();
+    const child = await fork.child(0);
+    expect(child.info.nodeId).toBe(nodeId);
+    expect(await child.promote(), nodeId).toMatchObject({ parentId: parent.id, state: "running" });
+    expect(await parent.files.read("/workspace/a/link/file")).toBe("better\n");
+    expect(await problemOf(() => child.promote()), "its files are others now").toMatchObject({ code: "fork.parent_changed" });
+    for (const { id } of await cluster.banyan.nodes()) await cluster.banyan.cluster.uncordon(id);
+  }
+}, 240_000);
+
 it("says what a killed node had, gives it up on the operator's word, and takes it back when it returns", async () => {
   const { banyan } = cluster;
   const [runs, rests] = [await createOn(second.nodeId), await createOn(second.nodeId)];
