@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { joinedEnvironment, readConfig, readJoinConfig } from "@banyan/runner-agent";
 import { Banyan } from "@banyan/sdk";
 import { eventually, type FakeNode, fakeNode } from "@banyan/testkit";
@@ -15,6 +18,8 @@ const BLOBS = {
   accessKeyId: "an-access-key",
   secretAccessKey: "a-secret-key",
 };
+const CLI = fileURLToPath(new URL("../../../packages/cli/src/main.ts", import.meta.url));
+const run = promisify(execFile);
 let cluster: Cluster;
 let ask: ReturnType<typeof caller>;
 let member: string;
@@ -72,6 +77,35 @@ describe("the nodes", () => {
     await expect(banyan.cluster.remove(held)).rejects.toMatchObject({ code: "node.in_use", details: { sandboxes: 1, reachable: true } });
     await sandbox.delete();
     expect(await ask("POST", `/v1/nodes/${held}/drain`, { json: { mode: "away" } })).toMatchObject({ status: 422 });
+  });
+});
+
+describe("the command line", () => {
+  const banyan = async (...args: string[]): Promise<string> => {
+    const env = { PATH: process.env.PATH, BANYAN_URL: cluster.url, BANYAN_API_KEY: BOOTSTRAP_KEY };
+    return (await run(process.execPath, [CLI, "node", ...args], { env })).stdout;
+  };
+
+  it("leads a node through its life", async () => {
+    const node = await fakeNode({ bus: cluster.bus });
+    const { nodeId: id } = node;
+    await eventually(async () => expect(await banyan("ls")).toMatch(new RegExp(`${id} +ready `)));
+    expect(await banyan("cordon", id)).toMatch(/ready,cordoned/);
+    expect(await banyan("drain", id)).toBe(`${id} is empty\n`);
+    expect(await banyan("ls")).toMatch(/ready,draining/);
+    expect(JSON.parse(await banyan("uncordon", id, "--json"))).toMatchObject({ id, cordoned: false, draining: null });
+    await node.stop();
+    expect(await banyan("rm", id)).toBe(`${id}\n`);
+    expect(await banyan("ls")).not.toContain(id);
+    await expect(banyan("rm", id)).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("node.not_found") });
+  });
+
+  it("makes a token that is good for as long as was said", async () => {
+    const token = JSON.parse(await banyan("token", "--ttl", "30m", "--uses", "3", "--json"));
+    expect(token).toMatchObject({ token: expect.stringMatching(/^bnj_/), uses: 3, nodeId: null });
+    expect(Math.round((Date.parse(token.expiresAt) - Date.now()) / 60_000)).toBeCloseTo(30, -1);
+    expect(await banyan("token", "--node-id", "node-3")).toMatch(/^bnj_\S+\n/);
+    await expect(banyan("token", "--ttl", "soon")).rejects.toMatchObject({ stderr: expect.stringContaining("Write a number") });
   });
 });
 
