@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
+import { type ForkChildState, ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
 import type { BenchContext } from "./lib/context.ts";
@@ -25,6 +25,17 @@ const SETTLE_TIMEOUT_MS = 120_000;
 /** Share of the children that have started when something is killed. */
 const MIDDLE = 0.3;
 const CLOCK_TICK_MS = 10;
+
+const COMMAND = {
+  argv: ["/bin/true"],
+  env: {},
+  cwd: null,
+  user: null,
+  stdin: null,
+  timeoutMs: 60_000,
+  outputMaxBytes: 4_096,
+  outputToFiles: false,
+};
 
 /** What is killed in the middle, and how it comes back. */
 const CHAOS: Record<string, (cluster: StubCluster) => Promise<void>> = {
@@ -56,23 +67,31 @@ export async function run({ n, progress, options }: Pick<BenchContext, "n" | "pr
   const results: Result[] = [];
   const walls: number[] = [];
   const processorMs: number[] = [];
+  const withCommand: number[] = [];
+  let commandFailed = 0;
   const floors: { publish: number[]; insert: number[] } = { publish: [], insert: [] };
   let failed = 0;
   const rounds = n ?? ROUNDS;
   for (let round = 1; round <= rounds; round++) {
     progress(`schedule ${round}/${rounds}`);
     await withCluster(count, nodes, async (cluster) => {
-      const measured = await measure(cluster, count, null);
+      const measured = await measure(cluster, { count, command: false, strike: null });
       failed += faultsOf(measured.account);
       walls.push(measured.wallMs);
       processorMs.push(measured.schedulerCpuMs);
       floors.publish.push(await publishFloor(cluster));
       floors.insert.push(await insertFloor(cluster));
     });
+    await withCluster(count, nodes, async (cluster) => {
+      const measured = await measure(cluster, { count, command: true, strike: null });
+      commandFailed += faultsOf(measured.account);
+      withCommand.push(measured.wallMs);
+    });
   }
   if (rounds > 0) {
     results.push(
       summarise("schedule.wall", "ms", walls, failed),
+      summarise("schedule.wall.command", "ms", withCommand, commandFailed),
       summarise("schedule.cpu.scheduler", "ms", processorMs),
       summarise("floor.publish-200", "ms", floors.publish),
       summarise(`floor.insert-${count}`, "ms", floors.insert),
@@ -81,7 +100,7 @@ export async function run({ n, progress, options }: Pick<BenchContext, "n" | "pr
   for (const [name, strike] of chaos) {
     progress(`schedule.${name}`);
     await withCluster(count, nodes, async (cluster) => {
-      const { wallMs, account } = await measure(cluster, count, strike);
+      const { wallMs, account } = await measure(cluster, { count, command: false, strike });
       results.push(summarise(`schedule.wall.${name}`, "ms", [wallMs], faultsOf(account)));
     });
   }
@@ -119,8 +138,15 @@ interface Measured {
   account: Account;
 }
 
-async function measure(cluster: StubCluster, count: number, strike: ((cluster: StubCluster) => Promise<void>) | null): Promise<Measured> {
-  const order = forkOrder(newId("org"), { count });
+interface Wanted {
+  count: number;
+  /** Each child runs one, and its node says how it ended. */
+  command: boolean;
+  strike: ((cluster: StubCluster) => Promise<void>) | null;
+}
+
+async function measure(cluster: StubCluster, { count, command, strike }: Wanted): Promise<Measured> {
+  const order = forkOrder(newId("org"), { count, command: command ? COMMAND : null });
   const ended = Promise.withResolvers<InputOf<typeof ForkEnded>>();
   const listening = cluster.bus.onEvents(ForkEnded, { durable: "bench" }, async (event) => {
     if (event.forkId === order.forkId) ended.resolve(event);
@@ -139,15 +165,15 @@ async function measure(cluster: StubCluster, count: number, strike: ((cluster: S
   const schedulerCpuMs = cpuMs(cluster.schedulerPid) - cpuBefore;
   await listening.stop();
   if (state !== "done") throw new Error(`the fork ended as ${state}: ${reason}`);
-  return { wallMs, schedulerCpuMs, account: await settledAccount(cluster, order) };
+  return { wallMs, schedulerCpuMs, account: await settledAccount(cluster, order, command ? "succeeded" : "running") };
 }
 
 /** What was begun on a node that was given up goes by the repair loops, after the fork's end; what is wrong by then stays wrong. */
-async function settledAccount(cluster: StubCluster, ref: { orgId: string; forkId: string }): Promise<Account> {
-  let account = await countFork(cluster, ref);
+async function settledAccount(cluster: StubCluster, ref: { orgId: string; forkId: string }, expected: ForkChildState): Promise<Account> {
+  let account = await countFork(cluster, ref, expected);
   await eventually(
     async () => {
-      account = await countFork(cluster, ref);
+      account = await countFork(cluster, ref, expected);
       return faultsOf(account) === 0;
     },
     { timeoutMs: SETTLE_TIMEOUT_MS, intervalMs: 2_000 },

@@ -3,6 +3,7 @@ import type {
   ForkOutcome,
   InputOf,
   NodeDeleteMany,
+  NodeHeartbeat,
   NodeStartMany,
   OutputOf,
   StartManyOrder,

@@ -97,7 +97,8 @@ function rowOf(random: Random, now: number): ForkRow {
 function specOf(random: Random): Omit<ForkSpec, "each"> {
   const hasCommand = random.chance(0.7);
   const count = random.int(1, random.chance(0.1) ? COUNT_MAX * 5 : COUNT_MAX);
-  const policy = random.pick([{ kind: "all" }, { kind: "first_success" }, { kind: "best", goal: random.pick(["max", "min"]) }] as const);
+  const goal = random.pick(["max", "min"] as const);
+  const policy = random.pick<ForkSpec["policy"]>([{ kind: "all" }, { kind: "first_success" }, { kind: "best", goal }]);
   return {
     count,
     name: null,

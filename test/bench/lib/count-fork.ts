@@ -1,4 +1,4 @@
-import { type ForkCounts, GetFork, ListForkChildren } from "@banyan/contracts";
+import { type ForkChildState, type ForkCounts, GetFork, ListForkChildren } from "@banyan/contracts";
 import postgres from "postgres";
 import type { StubCluster } from "./stub-cluster.ts";
 
@@ -7,11 +7,11 @@ const PAGE = 1_000;
 /** What is wrong with a fork that has ended; all zero: each child was started once, runs where its row says, and nothing else is left. */
 export interface Account {
   counts: ForkCounts;
-  /** Indices that are in no state or in two, or not running. */
+  /** Indices that are in no state or in two, or not in the one they should have come to. */
   unaccounted: number;
   /** Sandboxes that two children share, or two nodes hold. */
   doubled: number;
-  /** Children that no living node holds where their row says. */
+  /** Children that were not started where their row says. */
   missing: number;
   /** Sandboxes that a living node holds and no child owns. */
   leftOver: number;
@@ -25,7 +25,7 @@ export const faultsOf = ({ unaccounted, doubled, missing, leftOver, rowsOff }: A
   unaccounted + doubled + missing + leftOver + rowsOff;
 
 /** Compares the fork as its owner sees it, the rows, and what the nodes were told. */
-export async function countFork(cluster: StubCluster, ref: { orgId: string; forkId: string }): Promise<Account> {
+export async function countFork(cluster: StubCluster, ref: { orgId: string; forkId: string }, expected: ForkChildState): Promise<Account> {
   const { fork } = await cluster.bus.call(GetFork, ref);
   const seen = new Set<number>();
   const places = new Map<string, string>();
@@ -37,7 +37,7 @@ export async function countFork(cluster: StubCluster, ref: { orgId: string; fork
       nextAfter: number | null;
     } = await cluster.bus.call(ListForkChildren, { ...ref, after, limit: PAGE, states: [] });
     for (const { index, state, sandboxId, nodeId } of page.children) {
-      if (seen.has(index) || state !== "running" || sandboxId === null || nodeId === null) {
+      if (seen.has(index) || state !== expected || sandboxId === null || nodeId === null) {
         unaccounted++;
       } else {
         if (places.has(sandboxId)) doubled++;
@@ -54,12 +54,13 @@ export async function countFork(cluster: StubCluster, ref: { orgId: string; fork
   let repeated = 0;
   for (const process of cluster.processes) {
     const report = await process.report();
-    repeated += report?.repeated ?? 0;
-    for (const [nodeId, sandboxIds] of report?.held ?? []) {
+    repeated += report.repeated;
+    for (const [nodeId, sandboxIds] of report.held) {
       for (const sandboxId of sandboxIds) {
         if (held.has(sandboxId)) doubled++;
         held.set(sandboxId, nodeId);
-        if (places.get(sandboxId) !== nodeId) leftOver++;
+        // What a node that is gone had does not run any more.
+        if (process.running && places.get(sandboxId) !== nodeId) leftOver++;
       }
     }
   }
@@ -67,10 +68,11 @@ export async function countFork(cluster: StubCluster, ref: { orgId: string; fork
   return { counts: fork.counts, unaccounted, doubled, missing, leftOver, rowsOff: await rowsOff(cluster, places), repeated };
 }
 
+/** A row that failed is of a node that was given up after its fork had ended. */
 async function rowsOff({ databaseUrl, schema }: StubCluster, places: ReadonlyMap<string, string>): Promise<number> {
   const sql = postgres(databaseUrl, { max: 1, fetch_types: false, connection: { search_path: schema }, onnotice: () => {} });
   try {
-    const rows = await sql<{ id: string; node_id: string }[]>`select id, node_id from sandboxes where state = 'running'`;
+    const rows = await sql<{ id: string; node_id: string }[]>`select id, node_id from sandboxes where state in ('running', 'failed')`;
     const wrong = rows.filter(({ id, node_id }) => places.get(id) !== node_id).length;
     return wrong + Math.abs(rows.length - places.size);
   } finally {

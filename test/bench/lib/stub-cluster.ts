@@ -8,6 +8,7 @@ import { type Bus, connectBus } from "@banyan/bus";
 import { ListNodes, ResolveImage } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { eventually, startNats, startPostgres, type TestNats } from "@banyan/testkit";
+import { listOf, openStubJournal } from "./stub-journal.ts";
 import type { StubMessage } from "./stub-nodes.ts";
 
 const SCHEDULER_MAIN = resolve(import.meta.dirname, "../../../services/scheduler/src/main.ts");
@@ -24,8 +25,9 @@ export interface StubProcess {
   kill(): Promise<void>;
   /** Again, with what it held. */
   restart(): Promise<void>;
-  /** Null: it does not run. */
-  report(): Promise<Extract<StubMessage, { kind: "report" }> | null>;
+  readonly running: boolean;
+  /** Of one that was killed and has not come back: what it had written down. */
+  report(): Promise<Extract<StubMessage, { kind: "report" }>>;
 }
 
 export interface StubCluster {
@@ -81,7 +83,7 @@ export async function startStubCluster({ layout, sandboxesEach }: StubClusterOpt
       const first = layout.slice(0, i).reduce((sum, one) => sum + one, 0);
       const journal = join(dataDir, `stub-${i}.journal`);
       const start = () => run(STUB_MAIN, [nats.url, journal, String(first), String(count), String(sandboxesEach)]);
-      const one = await stubProcess(start, first, count, (more) => {
+      const one = await stubProcess({ start, journal, first, count }, (more) => {
         started += more;
       });
       closing.push(() => one.kill());
@@ -134,7 +136,14 @@ export async function startStubCluster({ layout, sandboxesEach }: StubClusterOpt
   }
 }
 
-async function stubProcess(start: () => ChildProcess, first: number, count: number, onStarted: (count: number) => void) {
+interface StubLaunch {
+  start(): ChildProcess;
+  journal: string;
+  first: number;
+  count: number;
+}
+
+async function stubProcess({ start, journal, first, count }: StubLaunch, onStarted: (count: number) => void): Promise<StubProcess> {
   let child: ChildProcess | null = null;
   const launch = async (): Promise<void> => {
     const launched = start();
@@ -155,9 +164,12 @@ async function stubProcess(start: () => ChildProcess, first: number, count: numb
       child = null;
     },
     restart: launch,
+    get running() {
+      return child !== null;
+    },
     async report() {
       const asked = child;
-      if (asked === null) return null;
+      if (asked === null) return { kind: "report", held: listOf(openStubJournal(journal)), repeated: 0 };
       const answer = Promise.withResolvers<Extract<StubMessage, { kind: "report" }>>();
       const listen = (message: StubMessage): void => {
         if (message.kind === "report") answer.resolve(message);

@@ -42,3 +42,7 @@ export function openStubJournal(path: string): StubJournal {
     wasDeleted: (sandboxId, epoch) => (deletedUpTo.get(sandboxId) ?? -1) >= epoch,
   };
 }
+
+/** By node, the sandboxes it holds. */
+export const listOf = ({ held }: StubJournal): [nodeId: string, sandboxIds: string[]][] =>
+  Array.from(held, ([nodeId, node]) => [nodeId, [...node.keys()]]);

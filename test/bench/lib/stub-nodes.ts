@@ -4,8 +4,11 @@
  */
 import { type Bus, connectBus } from "@banyan/bus";
 import {
+  ForkChildrenFinished,
+  type ForkOutcome,
   fault,
   type InputOf,
+  LIMITS,
   NODE_HEARTBEAT_MS,
   NODE_LEASE_MS,
   NODE_PAGE_MAX,
@@ -20,7 +23,7 @@ import {
   type OutputOf,
 } from "@banyan/contracts";
 import { createLogger } from "@banyan/telemetry";
-import { openStubJournal } from "./stub-journal.ts";
+import { listOf, openStubJournal } from "./stub-journal.ts";
 
 /** What a stub process says to the bench; `report` is answered to any message from it. */
 export type StubMessage =
@@ -32,6 +35,18 @@ export type StubMessage =
 /** What a node has of everything but sandboxes. */
 const PLENTY = { cpu: 1_000_000, memoryMb: 1_000_000_000, diskMb: 1_000_000_000 };
 const ORG_UNKNOWN = "org_00000000000000000000000000";
+
+const SUCCESS: ForkOutcome = {
+  exitCode: 0,
+  signal: null,
+  timedOut: false,
+  durationMs: 1,
+  stdout: "done\n",
+  stderr: "",
+  stdoutBytes: 5,
+  stderrBytes: 0,
+  changes: { added: 1, changed: 0, deleted: 0, bytes: 5 },
+};
 
 const [natsUrl = "", journalPath = "", first = "0", count = "1", sandboxesMax = "500"] = process.argv.slice(2);
 const logger = createLogger({ name: "stub-nodes", level: "warn" });
@@ -48,7 +63,7 @@ for (const nodeId of nodeIds) serveNode(bus, nodeId);
 await bus.flush();
 await beatAll();
 setInterval(() => beatAll().catch(() => {}), NODE_HEARTBEAT_MS);
-process.on("message", () => say({ kind: "report", held: [...journal.held].map(([id, node]) => [id, [...node.keys()]]), repeated }));
+process.on("message", () => say({ kind: "report", held: listOf(journal), repeated }));
 // Without the bench there is nobody to count for.
 process.on("disconnect", () => process.exit(0));
 say({ kind: "ready" });
@@ -57,7 +72,7 @@ function serveNode(bus: Bus, nodeId: string): void {
   const held = journal.held.get(nodeId) ?? new Map<string, number>();
   journal.held.set(nodeId, held);
 
-  bus.serve(NodeStartMany.on(nodeId), async ({ children }) => {
+  bus.serve(NodeStartMany.on(nodeId), async ({ forkId, command, children }) => {
     const accepted: typeof children = [];
     const answers = children.map((child): OutputOf<typeof NodeStartMany>["children"][number] => {
       const { sandboxId, epoch } = child;
@@ -76,6 +91,7 @@ function serveNode(bus: Bus, nodeId: string): void {
     });
     journal.started(nodeId, accepted);
     say({ kind: "started", count: accepted.length });
+    if (command !== null) sayFinished(bus, nodeId, forkId, accepted);
     return { children: answers };
   });
 
@@ -106,6 +122,22 @@ function serveNode(bus: Bus, nodeId: string): void {
     }));
     return { sandboxes, nextCursor: after.length > page.length ? (page.at(-1)?.[0] ?? null) : null };
   });
+}
+
+/** Every command ends at once, and well. */
+function sayFinished(bus: Bus, nodeId: string, forkId: string, started: InputOf<typeof NodeStartMany>["children"]): void {
+  const at = Date.now();
+  for (let from = 0; from < started.length; from += LIMITS.forkFinishedBatchMax) {
+    const children = started.slice(from, from + LIMITS.forkFinishedBatchMax).map(({ index, sandboxId, epoch }) => ({
+      index,
+      sandboxId,
+      epoch,
+      outcome: SUCCESS,
+      sandbox: "running" as const,
+      at,
+    }));
+    bus.emit(ForkChildrenFinished, forkId, { forkId, nodeId, children }).catch((err) => logger.error({ err }, "an outcome was not said"));
+  }
 }
 
 async function beatAll(): Promise<void> {
