@@ -25,6 +25,7 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const fork of forked.splice(0)) await fork.cancel({ deleteChildren: true });
   for (const sandbox of made.splice(0)) await sandbox.delete();
+  await eventually(async () => (await banyan.usage()).usage.sandboxes === 0, { timeoutMs: PATIENCE_MS });
 }, PATIENCE_MS);
 afterAll(async () => {
   await rm(files, { recursive: true, force: true });

@@ -93,7 +93,7 @@ export const ForkSpec = z.strictObject({
   losers: z.enum(["keep", "delete"]),
   /** pack: few nodes, the source's first; spread: as even as can be; auto: wherever slots are free, the source's node first. */
   spread: z.enum(["auto", "pack", "spread"]),
-  /** Children starting or running at once. Null: as many as there is room for. */
+  /** Children starting or running their command at once; without a command, starting. Null: as many as there is room for. */
   maxParallel: z.int().min(1).max(LIMITS.forkCountMax).nullable(),
   /** How often a child whose node was lost is made again elsewhere. */
   retries: z.int().min(0).max(3),
@@ -243,7 +243,7 @@ export const ListForkChildren = rpc("scheduler", "fork.children", {
   errors: ["fork.not_found", "database.unavailable"],
 });
 
-/** Unfinished children end; with `deleteChildren` all are deleted. Of one that has ended: success, and nothing happens. */
+/** Unfinished children end; with `deleteChildren` all are deleted, of a fork that has ended before too. Else nothing happens to one that has ended. */
 export const CancelFork = rpc("scheduler", "fork.cancel", {
   input: Ref.extend({ deleteChildren: z.boolean() }),
   output: z.object({ fork: Fork }),

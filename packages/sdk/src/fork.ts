@@ -88,7 +88,7 @@ export class Fork implements AsyncIterable<ForkChild> {
     return Object.assign(found, { promote: async (options: { force?: boolean } = {}) => (await found).promote(options) });
   }
 
-  /** Ends what is unfinished; with `deleteChildren` all are deleted. */
+  /** Ends what is unfinished; with `deleteChildren` all are deleted, of a fork that has ended too. */
   async cancel(options: { deleteChildren?: boolean } = {}): Promise<ForkInfo> {
     this.info = await this.#client.keyed<api.Fork>("POST", `${this.#path}/cancel`, { json: options });
     return this.info;

@@ -63,7 +63,7 @@ function cancelCommand(): Command {
   return new Command("cancel")
     .description("end forks that are under way: unfinished children are deleted")
     .argument("<id...>")
-    .option("--delete-children", "those that have ended too")
+    .option("--delete-children", "those that have ended too, of forks that have ended too")
     .addHelpText("after", "\nExamples:\n  banyan forks cancel frk_…\n  banyan forks cancel frk_… --delete-children")
     .action(async (ids: string[], options: { deleteChildren?: boolean }, command: Command) => {
       const { banyan, show } = await openSession(command);

@@ -2,6 +2,7 @@ import { fault } from "@banyan/contracts";
 import { type Database, translate } from "@banyan/db";
 import { applyTransition } from "./apply-transition.ts";
 import { deferDeadlines } from "./defer-deadlines.ts";
+import { deleteForkChildren } from "./delete-fork-children.ts";
 import { insertFork } from "./insert-fork.ts";
 import { insertSandbox } from "./insert-sandbox.ts";
 import { insertSnapshot } from "./insert-snapshot.ts";
@@ -54,6 +55,7 @@ export function createStore(db: Database) {
   return {
     applyTransition: bound(applyTransition),
     deferDeadlines: bound(deferDeadlines),
+    deleteForkChildren: patient(deleteForkChildren),
     insertFork: bound(insertFork),
     insertSandbox: bound(insertSandbox),
     insertSnapshot: bound(insertSnapshot),
