@@ -37,6 +37,8 @@ function checkFork({ store, runs }: Ended, forkId: string): void {
     const name = `child ${child.index} of ${forkId}`;
     const isOver = forkChildMachine.isFinal(child.state) || child.state === "lost" || (child.state === "running" && spec.command === null);
     check(isOver, `${name} is still ${child.state}`);
+    const begun = runs.countOf(forkId, child.index);
+    check(begun <= 1 + child.losses, `${name} ran ${begun} times, and was lost ${child.losses} times`);
     check(child.losses <= spec.retries + 1, `${name} was lost ${child.losses} times, with ${spec.retries} retries`);
     if (child.state !== "succeeded") continue;
     const truth = runs.bySandbox.get(child.sandboxId ?? "")?.at(-1);
@@ -89,6 +91,6 @@ function checkWanted(store: SimStore, { id, forkId, index, state }: SandboxRow):
   const isLoser = policy.kind !== "all" && fork.state === "done" && losers === "delete" && fork.winner !== index;
   check(!isLoser, `${id} is ${state}, a loser that was to be deleted`);
   check(child.sandboxId === id, `${id} is ${state}, an attempt of child ${index} that does not count`);
-  const hasCome = child.state === "succeeded" || child.state === "failed";
-  check(!(after === "delete" && hasCome && child.state === "succeeded"), `${id} is ${state}, and was to be deleted after its command`);
+  check(child.state !== "cancelled", `${id} is ${state}, and its child was cancelled`);
+  check(after !== "delete" || child.state !== "succeeded", `${id} is ${state}, and was to be deleted after its command`);
 }

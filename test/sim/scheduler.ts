@@ -9,6 +9,7 @@ import { check } from "./invariants.ts";
 import type { Network } from "./network.ts";
 import type { SimNode } from "./node.ts";
 import type { Random } from "./random.ts";
+import type { Runs } from "./runs.ts";
 import type { SandboxRow, SimStore } from "./store.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -17,6 +18,7 @@ export interface SimParts {
   random: Random;
   network: Network;
   store: SimStore;
+  runs: Runs;
   nodes: ReadonlyMap<string, SimNode>;
   /** The heartbeats that the bucket keeps, its lease apart. */
   beats: ReadonlyMap<string, NodeHeartbeat>;
@@ -283,6 +285,10 @@ export class SimScheduler {
         trace(`batch ${batchId} of ${batch.children.length} on ${batch.nodeId}: ${answers === null ? "no answer" : summaryOf(answers)}`);
         if (answers === null) this.book.uncertain(batchId, timeline.now);
         else this.book.settled(batchId, answers, timeline.now);
+        for (const [i, { sandboxId }] of batch.children.entries()) {
+          const kind = answers?.[i]?.kind ?? "started";
+          if (kind !== "started") this.#parts.runs.disavowed(sandboxId);
+        }
       },
     );
   }

@@ -94,6 +94,7 @@ class World {
       random: this.#random,
       network: this.#network,
       store: this.#store,
+      runs: this.#runs,
       nodes: this.#nodes,
       beats: this.#beats,
       trace: (line) => this.#trace(line),
