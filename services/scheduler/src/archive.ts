@@ -3,26 +3,32 @@ import type { Context } from "./context.ts";
 import type { Sandbox } from "./domain/sandbox.ts";
 import { nodeOf, snapshotOn } from "./node-calls.ts";
 
+export interface ArchiveOptions {
+  deadlineMs?: number;
+  /** Aborts when this process ends. */
+  signal?: AbortSignal;
+}
+
 /**
  * Puts a stopped sandbox's files into the blob store and gives up its disk. The row changes when the layers are there and not before, so an
  * interruption at any moment leaves the files in one place at least. Only that change is in the sandbox's lane: a start or delete that comes
  * meanwhile goes first, and the archive ends with a conflict. Asked for again while it is under way, it is one.
  */
-export function archive(ctx: Context, ref: { orgId: string; id: string }, deadlineMs: number = NodeSnapshot.deadlineMs): Promise<Sandbox> {
+export function archive(ctx: Context, ref: { orgId: string; id: string }, options: ArchiveOptions = {}): Promise<Sandbox> {
   const first = ctx.archives.get(ref.id);
   if (first !== undefined) return first;
-  const archived = run(ctx, ref, deadlineMs).finally(() => ctx.archives.delete(ref.id));
+  const archived = run(ctx, ref, { deadlineMs: NodeSnapshot.deadlineMs, ...options }).finally(() => ctx.archives.delete(ref.id));
   ctx.archives.set(ref.id, archived);
   return archived;
 }
 
-async function run(ctx: Context, ref: { orgId: string; id: string }, deadlineMs: number): Promise<Sandbox> {
+async function run(ctx: Context, ref: { orgId: string; id: string }, options: ArchiveOptions & { deadlineMs: number }): Promise<Sandbox> {
   const sandbox = await ctx.sandboxes.find(ref);
   const { id, state, epoch } = sandbox;
   if (state !== "stopped") throw fault("sandbox.illegal_transition", { state, epoch, command: "archive" });
   if (!sandbox.hasDisk) return sandbox;
   const nodeId = nodeOf(sandbox);
-  const { layers } = await snapshotOn(ctx, sandbox, { deadlineMs });
+  const { layers } = await snapshotOn(ctx, sandbox, options);
   return ctx.lanes.run(id, async () => {
     const now = await ctx.sandboxes.find(ref);
     // While it is stopped nothing changes its disk: the same run, still stopped, has the same files.

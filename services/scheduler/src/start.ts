@@ -27,6 +27,8 @@ export interface StartWish {
   near?: string;
   /** Why it is stopped again where no node took it; default: the error's code. */
   reasonOnFailure?: string;
+  /** Aborts when this process ends: files that are on their way are not waited for. */
+  signal?: AbortSignal;
 }
 
 type Answer = OutputOf<typeof StartSandbox>;
@@ -50,7 +52,7 @@ export async function startStopped(ctx: Context, wish: StartWish): Promise<Answe
 /** Not in the lane: a delete or a start on the old node need not wait for it. */
 async function leave(ctx: Context, wish: StartWish, beganMs: number, refusal: AppError): Promise<void> {
   const waitMs = beganMs + wish.archiveWaitMs - ctx.clock.monotonicMs();
-  const archived = archive(ctx, wish);
+  const archived = archive(ctx, wish, wish.signal === undefined ? {} : { signal: wish.signal });
   const waiting = new AbortController();
   const late = ctx.clock.sleep(Math.max(0, waitMs), waiting.signal).then(() => {
     throw fault("node.none_available", { ...refusal.details, reason: "leaving_its_node", retryAfterMs: LEAVING_RETRY_MS });

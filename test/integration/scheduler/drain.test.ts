@@ -75,6 +75,25 @@ it("goes on after the scheduler was ended in the middle, and names what does not
   await emptied("move");
 });
 
+it("does not keep the scheduler from ending while files are on their way, and goes on afterwards", async () => {
+  const id = await create();
+  const under = Promise.withResolvers<void>();
+  const shipped = Promise.withResolvers<void>();
+  first.onSnapshot = async () => {
+    under.resolve();
+    await shipped.promise;
+  };
+  await cordon(second.nodeId, false);
+  await drain("move");
+  await under.promise;
+  await world.stopScheduler();
+  expect(await world.rowState(id)).toBe("stopped");
+  first.onSnapshot = null;
+  shipped.resolve();
+  await world.startScheduler();
+  await eventually(async () => expect(await world.get(id)).toMatchObject({ state: "running", nodeId: second.nodeId }));
+});
+
 it("starts what found no room as soon as there is some, and says so until then", async () => {
   const id = await create();
   await drain("move");

@@ -125,8 +125,9 @@ it("is not undone by a start that finds no room: the parent goes on as soon as t
 
 it("starts a parent again on its own files when everything ends between its stop and the switch", async () => {
   const { parent } = await family();
-  // As a process that ended there leaves it.
+  // As a process that ended there leaves it; its row is written when it is read.
   await world.stopSandbox(parent);
+  await world.get(parent);
   await world.sql`update sandboxes set state_reason = 'moving' where id = ${parent}`;
   await eventually(async () => expect(await world.get(parent)).toMatchObject({ state: "running", nodeId: home.nodeId, epoch: 2 }));
   expect(await layersOf(parent)).toEqual([IMAGE_LAYER.digest]);

@@ -14,6 +14,8 @@ export const removeNode = handle(RemoveNode, async (ctx, { nodeId, force }, requ
   if (ctx.nodes.view(nodeId) === null && held.length === 0 && !ctx.nodes.wishOf(nodeId).cordoned) throw fault("node.not_found", { nodeId });
   if (held.length > 0 && (!force || ctx.nodes.isReachable(nodeId)))
     throw fault("node.in_use", { nodeId, sandboxes: held.length, reachable: ctx.nodes.isReachable(nodeId) });
+  // What was on its way there is not waited for any more.
+  ctx.forks.nodeLost(nodeId);
   const endsMs = ctx.clock.monotonicMs() + request.deadlineMs - END_MARGIN_MS;
   let lost = 0;
   let after = "";

@@ -17,17 +17,19 @@ export class StoppedArchiver {
     this.#ctx = ctx;
   }
 
-  async round(): Promise<boolean> {
+  async round(signal: AbortSignal): Promise<boolean> {
     const ctx = this.#ctx;
     const page = await ctx.store.listWithDisk(ctx.clock.now() - SETTLED_MS, this.#after, BATCH_MAX);
     this.#after = page.length === BATCH_MAX ? (page.at(-1)?.id ?? "") : "";
     const nowMs = ctx.clock.monotonicMs();
     const due = page.filter(({ id, nodeId }) => ctx.nodes.isListable(nodeId) && ctx.moves.isDue(id, nowMs) && !ctx.lanes.isBusy(id));
     await forEachAtMost(due, PARALLEL, async (one) => {
+      if (signal.aborted) return;
       try {
-        await archive(ctx, one);
+        await archive(ctx, one, { signal });
         ctx.moves.done(one.id);
       } catch (error) {
+        if (signal.aborted) return;
         if (isFault(error, "sandbox.version_conflict", "sandbox.illegal_transition", "sandbox.not_found")) return;
         ctx.logger.warn({ err: error, sandboxId: one.id, nodeId: one.nodeId }, "a stopped sandbox is not archived yet");
         ctx.moves.failed(one.id, one.nodeId, error, ctx.clock.monotonicMs());

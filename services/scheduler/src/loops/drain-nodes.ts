@@ -16,7 +16,7 @@ const STOP_DEADLINE_MS = 30_000;
  * Empties nodes that are drained: what runs is stopped, what is stopped is archived. What is to go on elsewhere is stopped as `moving` and started
  * there, by the loop of those where it does not work at once. Each step is found again in the rows, so an interruption costs nothing but time.
  */
-export async function drainNodes(ctx: Context): Promise<boolean> {
+export async function drainNodes(ctx: Context, ending: AbortSignal): Promise<boolean> {
   const modes = new Map(ctx.nodes.draining());
   if (modes.size === 0) return false;
   const due: { id: string; nodeId: string; mode: "move" | "stop" }[] = [];
@@ -30,14 +30,15 @@ export async function drainNodes(ctx: Context): Promise<boolean> {
   }
   await forEachAtMost(due, PARALLEL, async ({ id, nodeId, mode }) => {
     // It may have been uncordoned since the round began.
-    if (ctx.nodes.wishOf(nodeId).draining === null) return;
+    if (ctx.nodes.wishOf(nodeId).draining === null || ending.aborted) return;
     try {
       const stopped = await ctx.lanes.run(id, (signal) => stopFor(ctx, id, nodeId, mode, signal));
       if (stopped === null) return;
-      await archive(ctx, stopped);
+      await archive(ctx, stopped, { signal: ending });
       ctx.moves.done(id);
-      if (stopped.stateReason === MOVING) await goOn(ctx, stopped, nodeId);
+      if (stopped.stateReason === MOVING) await goOn(ctx, stopped, nodeId, ending);
     } catch (error) {
+      if (ending.aborted) return;
       // Somebody else has done something with it: the next round sees it as it is then.
       if (isFault(error, "sandbox.version_conflict", "sandbox.illegal_transition", "sandbox.not_found")) return;
       ctx.logger.warn({ err: error, sandboxId: id, nodeId }, "a sandbox does not leave the node that is emptied");
