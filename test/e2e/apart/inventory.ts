@@ -59,6 +59,11 @@ export class Inventory {
     return entry.slot;
   }
 
+  /** Files that were frozen for forks and are kept. */
+  get frozen(): number {
+    return this.#entries("disk/frozen");
+  }
+
   #entries(directory: string): number {
     const path = join(this.#dataDir, directory);
     return existsSync(path) ? readdirSync(path).length : 0;
