@@ -146,7 +146,9 @@ export class ForkBook {
     const fork = this.#forks.get(forkId);
     if (fork === undefined) return null;
     const steps: Step[] = takeSteps(fork.queue);
-    if (fork.queue.length === 0) this.#dirty.delete(forkId);
+    // To the end of those that wait: nobody's many writes keep the others from theirs.
+    this.#dirty.delete(forkId);
+    if (fork.queue.length > 0) this.#dirty.add(forkId);
     if (steps.length === 0) return null;
     const write = mergeSteps(forkId, steps, fork.version, fork.eventSeq);
     fork.version = write.version;
@@ -614,7 +616,12 @@ export class ForkBook {
     fork.again.length = 0;
     for (const children of chunksOf(ending))
       this.#change(fork, now, (draft) => {
-        for (const child of children) this.#close(fork, draft, child, "cancelled", null);
+        for (const child of children) {
+          // In one step: what is cancelled and still stands would be nobody's after a crash.
+          if (child.live) draft.end(child, "deleting", "fork_ended");
+          child.live = false;
+          this.#close(fork, draft, child, "cancelled", null);
+        }
       });
     this.#change(fork, now, (draft) => fork.endRest(draft, "cancelled", null));
     for (const [nodeId, all] of leaving) for (const children of chunksOf(all)) this.#leave(fork, nodeId, children, now);

@@ -26,9 +26,10 @@ interface Sent {
   children: readonly unknown[];
 }
 
-/** Messages that one node, and all nodes, may have unanswered. */
-const BATCHES_PER_NODE = 2;
-const BATCHES_MAX = 64;
+/** Messages that one node may have unanswered, that one fork may, and all. What is slow to start is not to keep others from it. */
+const BATCHES_PER_NODE = 4;
+const BATCHES_PER_FORK = 64;
+const BATCHES_MAX = 256;
 /** Children in one round: planning is one piece of work that nothing else comes between. */
 const PLANNED_MAX = 10_000;
 
@@ -51,6 +52,7 @@ class Round {
   readonly #rooms: Room[];
   /** Given in this round, by organisation: the usage does not know of it yet. */
   readonly #given = new Map<string, Quota>();
+  readonly #sentOf = new Map<string, number>();
   #batchesLeft: number;
   #childrenLeft = PLANNED_MAX;
 
@@ -59,7 +61,8 @@ class Round {
     this.#planner = planner;
     const sent = new Map<string, { batches: number; children: number }>();
     let count = 0;
-    for (const { nodeId, children } of batches) {
+    for (const { forkId, nodeId, children } of batches) {
+      this.#sentOf.set(forkId, (this.#sentOf.get(forkId) ?? 0) + 1);
       const there = sent.get(nodeId) ?? { batches: 0, children: 0 };
       sent.set(nodeId, { batches: there.batches + 1, children: there.children + children.length });
       count++;
@@ -95,7 +98,7 @@ class Round {
     const { maxParallel } = fork.row.spec;
     const parallel = maxParallel === null ? Number.MAX_SAFE_INTEGER : Math.max(0, maxParallel - fork.inFlight);
     const quota = this.#quotaRoom(fork);
-    const paced = Math.min(this.#childrenLeft, this.#batchesLeft * LIMITS.forkBatchMax);
+    const paced = Math.min(this.#childrenLeft, this.#batchesOf(fork) * LIMITS.forkBatchMax);
     const wanted = Math.min(fork.waiting, parallel, quota);
     const wish = this.#wishOf(fork, Math.min(wanted, share, paced));
     if (wish.count > 0) this.#give(fork, allot(this.#rooms, wish, LIMITS.forkBatchMax));
@@ -113,8 +116,9 @@ class Round {
     for (const { nodeId, count } of allotments) {
       const before = fork.waiting;
       // Children with much of their own need more messages: for those beyond the bound there is the next round.
-      while (this.#batchesLeft > 0 && before - fork.waiting < count) {
+      while (this.#batchesOf(fork) > 0 && before - fork.waiting < count) {
         this.#planner.batch(fork, nodeId, count - (before - fork.waiting));
+        this.#sentOf.set(fork.row.id, (this.#sentOf.get(fork.row.id) ?? 0) + 1);
         this.#batchesLeft--;
       }
       const given = before - fork.waiting;
@@ -126,6 +130,10 @@ class Round {
         memoryMb: sum.memoryMb + given * memoryMb,
       });
     }
+  }
+
+  #batchesOf(fork: LiveFork): number {
+    return Math.max(0, Math.min(this.#batchesLeft, BATCHES_PER_FORK - (this.#sentOf.get(fork.row.id) ?? 0)));
   }
 
   #wishOf(fork: LiveFork, count: number): Wish {

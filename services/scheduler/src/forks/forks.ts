@@ -20,6 +20,8 @@ export type ForkParts = Pick<
 
 /** Forks that are written at the same time; each has one write at a time. */
 const WRITERS_MAX = 8;
+/** Writes of one fork before the others have their turn. */
+const WRITES_IN_A_ROW = 4;
 const WRITE_TRIES_MAX = 1_000;
 const WRITE_DELAY_MS = 100;
 const WRITE_DELAY_MAX_MS = 5_000;
@@ -52,6 +54,7 @@ export class Forks {
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #ending = new AbortController();
   #turnDue = false;
+  #open = false;
 
   constructor(parts: ForkParts) {
     this.parts = parts;
@@ -61,6 +64,11 @@ export class Forks {
   /** Takes up what a process before this one left unfinished. */
   async load(): Promise<void> {
     for (const forkId of await this.parts.store.listUnfinishedForks()) await takeUp(this, forkId);
+  }
+
+  /** The nodes that are there are known: from now on there is something to plan with. */
+  open(): void {
+    this.#open = true;
     this.kick();
   }
 
@@ -109,7 +117,7 @@ export class Forks {
 
   /** Looks soon whether there is something to plan or to write. What comes in the same moment goes in one turn. */
   kick(): void {
-    if (this.#turnDue || this.#ending.signal.aborted) return;
+    if (!this.#open || this.#turnDue || this.#ending.signal.aborted) return;
     this.#turnDue = true;
     setImmediate(() => this.#turn());
   }
@@ -177,7 +185,7 @@ export class Forks {
   async #writeAll(forkId: string): Promise<void> {
     const fork = this.book.get(forkId);
     if (fork === undefined) return;
-    for (;;) {
+    for (let left = WRITES_IN_A_ROW; left > 0; left--) {
       const write = this.book.take(forkId);
       if (write === null) return;
       try {

@@ -23,6 +23,7 @@ export function runForks(ctx: Context): { stop(): Promise<void> } {
   const ticking = startLoop({ name: "tick-forks", everyMs: TICK_MS, round: async () => ctx.forks.tick(), clock, logger });
   const saying = startLoop({ name: "say-fork-ends", everyMs: SAY_MS, round: () => sayForkEnds(ctx), clock, logger });
   ctx.forks.onEnded = () => saying.poke();
+  ctx.forks.open();
   return {
     async stop() {
       await Promise.all([orders.stop(), ctx.forks.stop(), ticking.stop(), saying.stop()]);
