@@ -1,5 +1,5 @@
 import { newId } from "@banyan/kernel";
-import { compareSandbox, deleteMany, deleteSandbox, startSandbox, stopSandbox } from "@banyan/runner-agent";
+import { compareSandbox, deleteMany, deleteSandbox, shipLayers, startSandbox, stopSandbox } from "@banyan/runner-agent";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { command, forkPoint, manyOrder, outcomesOf, startChildren } from "./fork-harness.ts";
@@ -161,8 +161,10 @@ describe("a child's command", () => {
 
 it("names what a parent has changed since it was frozen, and nothing where it is as it was", async () => {
   const { source, frozen } = await forkPoint(node, "mkdir /d; echo a > /d/a; echo b > /d/b; ln -s a /d/link; echo c > /d/c");
-  const compare = () => compareSandbox(node.parts, { ...refOf(source), frozen: frozen.layer.digest });
+  const compare = (digest = frozen.layer.digest) => compareSandbox(node.parts, { ...refOf(source), frozen: digest });
   expect(await compare()).toEqual({ changed: [], count: 0 });
+  const { layers } = await shipLayers(node.parts, { layers: [frozen.layer] });
+  expect(await compare(layers[0]?.digest)).toEqual({ changed: [], count: 0 });
   await node.sh(source, "cat /d/a > /dev/null; touch /d/x; rm /d/x");
   expect(await compare()).toEqual({ changed: [], count: 0 });
   await node.sh(source, "echo new > /d/a; chmod 700 /d/b; ln -sfn b /d/link; rm /d/c; echo d > /d/d; rm /etc/issue; echo own > /etc/hosts");

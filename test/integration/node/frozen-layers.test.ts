@@ -154,6 +154,11 @@ describe("shipping a stack", () => {
     } finally {
       blobs.put = put;
     }
+    // Also of a stack that has no frozen layer any more.
+    blobs.contents.delete(layerBlob(digest));
+    expect(await shipLayers(node.parts, { layers: one.layers })).toEqual({ layers: one.layers, skipped: [] });
+    const lost = { digest: `sha256:${"0".repeat(64)}`, sizeBytes: 1 };
+    await expect(shipLayers(node.parts, { layers: [lost] })).rejects.toMatchObject({ code: "layer.unavailable" });
     const other = await testNode({}, blobs);
     try {
       const remote = other.order({ layers: one.layers });
@@ -182,4 +187,25 @@ describe("shipping a stack", () => {
     await start(node, flat);
     expect((await node.sh(flat, `${LOOK}; cat /layer-78`)).out).toBe(`${SEEN}this is layer-78`);
   });
+});
+
+it("works alike on a disk of plain directories", async () => {
+  const plain = await testNode({ disk: "plain" }, blobs);
+  try {
+    const source = plain.order();
+    await start(plain, source);
+    await plain.sh(source, "echo new > /etc/new; rm /etc/issue; mkdir -m 700 /data; echo one > /data/one");
+    const frozenId = newId("frz");
+    const { sandboxId, epoch } = source;
+    const { layer } = await freezeSandbox(plain.parts, { sandboxId, epoch, frozenId, keepUntil: Date.now() + HOUR_MS });
+    const child = plain.order({ layers: [...source.layers, layer] });
+    await start(plain, child);
+    expect((await plain.sh(child, LOOK)).out).toBe(SEEN);
+    expect((await shipLayers(plain.parts, { layers: [layer] })).layers).toHaveLength(1);
+    await deleteSandbox(plain.parts, child);
+    await releaseFrozen(plain.parts, { frozenIds: [frozenId] });
+    expect(readdirSync(join(plain.parts.disk.directory, "frozen"))).toEqual([]);
+  } finally {
+    await plain.end();
+  }
 });

@@ -1,5 +1,4 @@
 import { isFault } from "@banyan/contracts";
-import { isAlive } from "@banyan/runtime";
 import { type ChildRun, runChildCommand } from "./child-command.ts";
 import { deleteSandbox } from "./delete.ts";
 import type { OutcomeRecord } from "./outcomes.ts";
@@ -7,6 +6,7 @@ import type { NodeParts } from "./parts.ts";
 import { stopSandbox } from "./stop.ts";
 
 const END_MS = 5_000;
+const PING_DEADLINE_MS = 5_000;
 
 /** Lets a child's command run as soon as there is a place for it. Its outcome is written down, and said, when it has ended. */
 export function beginCommand(parts: NodeParts, run: ChildRun): void {
@@ -75,14 +75,20 @@ function noteEnded({ registry, journal }: NodeParts, { sandboxId, epoch }: Outco
 
 async function finish(parts: NodeParts, record: OutcomeRecord): Promise<void> {
   await carryOutAfter(parts, record);
-  parts.outcomes.write({ ...record, sandbox: stateOf(parts, record.sandboxId) });
+  // A stop that cut the command short may be under way still.
+  const sandbox = await parts.turns.take(record.sandboxId, () => stateOf(parts, record.sandboxId));
+  // Deleted before it was told how its command was cut short: nobody asks any more.
+  if (record.outcome === null && sandbox === "deleted") parts.outcomes.remove(record);
+  else parts.outcomes.write({ ...record, sandbox });
 }
 
-/** A run whose slot has just ended is not known as stopped yet. */
-function stateOf({ registry }: NodeParts, sandboxId: string): "running" | "stopped" | "deleted" {
+/** A run whose slot has just ended by itself, or is about to, is not known as stopped yet: its init tells. */
+async function stateOf({ registry }: NodeParts, sandboxId: string): Promise<"running" | "stopped" | "deleted"> {
   const known = registry.get(sandboxId);
   if (known === undefined) return "deleted";
-  return known.run !== null && isAlive(known.run.slot) ? "running" : "stopped";
+  if (known.run === null) return "stopped";
+  const answers = await known.run.view.init.ping({ deadlineMs: PING_DEADLINE_MS }).catch(() => null);
+  return answers === null ? "stopped" : "running";
 }
 
 /** Of one that was interrupted nobody knows enough: what becomes of it is decided elsewhere. */

@@ -40,12 +40,13 @@ export function isTooDeep(depth: number): boolean {
   return depth > DEPTH_MAX;
 }
 
-/** Frozen layers as digests, the others as they are. For whoever holds them. */
+/** Frozen layers as digests, the others as they are, all of them in the blob store. For whoever holds them. */
 export async function shipEach(parts: NodeParts, stack: readonly StackLayer[]): Promise<Shipped> {
   const skipped: string[] = [];
   const layers: LayerRef[] = [];
   for (const each of stack) {
     if (!isFrozen(each.digest)) {
+      await putBack(parts, each);
       layers.push(each);
       continue;
     }
@@ -54,6 +55,14 @@ export async function shipEach(parts: NodeParts, stack: readonly StackLayer[]): 
     skipped.push(...packed.skipped);
   }
   return { layers, skipped: skipped.slice(0, SKIPPED_MAX) };
+}
+
+/** A layer that the blob store has lost and this node has: packed anew, it is the same where it was packed by a node at first. */
+async function putBack(parts: NodeParts, layer: StackLayer): Promise<void> {
+  if (await parts.blobs.has(layerBlob(layer.digest))) return;
+  const packed = parts.layers.has(layer.digest) ? await packOnce(parts, [layer]) : null;
+  if (packed?.layer.digest === layer.digest) return;
+  throw fault("layer.unavailable", { digest: layer.digest }, { message: "the blob store has lost a layer of the stack" });
 }
 
 /** One layer made of these, whose topmost is frozen or not; packed once however many ask, and not again while the blob store has it. */
