@@ -117,7 +117,7 @@ async function stop(ctx: Context, running: Sandbox, signal: AbortSignal): Promis
 async function goOn(ctx: Context, { id, orgId }: Sandbox, child: Sandbox): Promise<void> {
   const near = child.nodeId === null ? {} : { near: child.nodeId };
   try {
-    await startStopped(ctx, { id, orgId, quota: null, deadlineMs: SLOT_WAIT_MS, archiveWaitMs: 0, reasonOnFailure: MOVING, ...near });
+    await startStopped(ctx, { id, orgId, quota: null, deadlineMs: SLOT_WAIT_MS, archiveWaitMs: 0, reason: MOVING, ...near });
   } catch (err) {
     // The loop was quicker, or its owner has done something else with it.
     if (isFault(err, "sandbox.illegal_transition", "sandbox.version_conflict", "sandbox.not_found")) return;

@@ -25,8 +25,8 @@ export interface StartWish {
   archiveWaitMs: number;
   /** Taken before others where it has room: it has the files. */
   near?: string;
-  /** Why it is stopped again where no node took it; default: the error's code. */
-  reasonOnFailure?: string;
+  /** Why it is stopped again where the start comes to nothing; default: what came of it. */
+  reason?: string;
   /** Aborts when this process ends: files that are on their way are not waited for. */
   signal?: AbortSignal;
 }
@@ -83,7 +83,12 @@ async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: Ab
   checkQuota(ctx, stopped, wish.quota);
   const where = stopped.hasDisk ? atItsDisk(ctx, stopped) : anywhere(ctx, stopped, wish.near);
   if (where.kind === "leave") return where;
-  const change = ctx.sandboxes.decide(stopped, { kind: "start", deadlineAt, ...(stopped.hasDisk ? {} : { nodeId: where.nodeId }) });
+  const change = ctx.sandboxes.decide(stopped, {
+    kind: "start",
+    deadlineAt,
+    ...(stopped.hasDisk ? {} : { nodeId: where.nodeId }),
+    ...(wish.reason !== undefined && { reason: wish.reason }),
+  });
   const starting = change.next;
   ctx.ledger.follow(starting);
   const ending = new AbortController();
@@ -96,7 +101,7 @@ async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: Ab
   try {
     const launched = await launch(ctx, flight);
     await flight.written;
-    if (launched.kind === "failed") return giveUp(ctx, flight.sandbox, launched, wish);
+    if (launched.kind === "failed") return giveUp(ctx, flight.sandbox, launched);
     const running = ctx.sandboxes.applyLater(flight.sandbox, { kind: "started", epoch: starting.epoch, launch: launched.launch });
     return { kind: "started", answer: started(ctx, running, launched.launch) };
   } catch (error) {
@@ -152,11 +157,11 @@ function refusalOf(placement: Exclude<Placement, { kind: "placed" }>, { nodeId, 
 
 type Failed = Extract<Launched, { kind: "failed" }>;
 
-function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Failed, { reasonOnFailure }: StartWish): Outcome {
+function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Failed): Outcome {
   const { epoch } = sandbox;
   if (refusal?.reason === "no_disk") ctx.sandboxes.applyLater(sandbox, { kind: "failed", epoch, reason: "disk_lost" });
   // Else the node may still start it: the row keeps its deadline, and the reconciliation asks what came of it.
-  else if (certain) ctx.sandboxes.applyLater(sandbox, { kind: "gave_up", epoch, reason: reasonOnFailure ?? error.code });
+  else if (certain) ctx.sandboxes.applyLater(sandbox, { kind: "gave_up", epoch, reason: error.code });
   if (refusal?.reason === "stale_epoch") return { kind: "stale" };
   if (refusal?.reason === "capacity" && sandbox.hasDisk && hasRoomElsewhere(ctx, sandbox)) return { kind: "leave", refusal: error };
   throw error;

@@ -76,6 +76,21 @@ it("puts a start that came to nothing back to where its files are", () => {
   expect(decide(anywhere, gaveUp, 1)).toMatchObject({ next: { state: "stopped", nodeId: null } });
 });
 
+it("keeps why it was to go on where a start comes to nothing, whoever finds that out", () => {
+  const stopped = sandboxOf({ state: "stopped", hasDisk: true, deadlineAt: null, stateReason: "moving" });
+  const starting = decide(stopped, { kind: "start", deadlineAt: 9, reason: "moving" }, 1);
+  if (starting.kind === "refused") throw new Error(starting.code);
+  expect(decide(starting.next, { kind: "gave_up", epoch: 2, reason: "start_interrupted" }, 2)).toMatchObject({
+    next: { stateReason: "moving" },
+  });
+  expect(decide(starting.next, { kind: "started", epoch: 2, launch: null }, 2)).toMatchObject({ next: { stateReason: null } });
+  const plain = decide(stopped, { kind: "start", deadlineAt: 9 }, 1);
+  if (plain.kind === "refused") throw new Error(plain.code);
+  expect(decide(plain.next, { kind: "gave_up", epoch: 2, reason: "node.no_slot" }, 2)).toMatchObject({
+    next: { stateReason: "node.no_slot" },
+  });
+});
+
 it("archives a stopped one into the stack that it is given, and starts it where it is placed", () => {
   const stopped = sandboxOf({ state: "stopped", hasDisk: true, deadlineAt: null, stateReason: "moving", epoch: 3 });
   const archived = decide(stopped, { kind: "archived", epoch: 3, layers: [shipped] }, 1);

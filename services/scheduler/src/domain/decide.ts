@@ -4,8 +4,8 @@ import { FIRST_EPOCH, type Launch, type Sandbox, type Stack } from "./sandbox.ts
 
 /** What may happen to a sandbox. What comes from a node carries the epoch it is about. */
 export type Command =
-  /** `nodeId`: of one without a disk, which starts wherever it is placed. */
-  | { kind: "start"; deadlineAt: number; nodeId?: string }
+  /** `nodeId`: of one without a disk, which starts wherever it is placed. `reason`: goes back with it where the start comes to nothing. */
+  | { kind: "start"; deadlineAt: number; nodeId?: string; reason?: string }
   | { kind: "started"; epoch: number; launch: Launch | null }
   | { kind: "gave_up" | "failed" | "died" | "lost"; epoch: number; reason: string }
   | { kind: "recovered"; epoch: number }
@@ -81,7 +81,7 @@ function change(sandbox: Sandbox, command: Command, now: number): Partial<Sandbo
         nodeId: command.nodeId ?? sandbox.nodeId,
         deadlineAt: command.deadlineAt,
         launch: null,
-        stateReason: null,
+        stateReason: command.reason ?? null,
       };
     case "started":
       return { hasDisk: true, launch: command.launch, startedAt: now, stoppedAt: null, lastActiveAt: now, stateReason: null };
@@ -96,7 +96,7 @@ function change(sandbox: Sandbox, command: Command, now: number): Partial<Sandbo
       return { stoppedAt: now, stateReason: command.reason };
     case "gave_up":
       // Nothing of it came to be on the node: its files are where they were.
-      return { stateReason: command.reason, nodeId: sandbox.hasDisk ? sandbox.nodeId : null };
+      return { stateReason: sandbox.stateReason ?? command.reason, nodeId: sandbox.hasDisk ? sandbox.nodeId : null };
     case "archived":
       return { ...WITHOUT_DISK, stack: { ...sandbox.stack, layers: command.layers } };
     case "promoted":

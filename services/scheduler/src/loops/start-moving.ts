@@ -36,7 +36,7 @@ export async function goOn(
 ): Promise<void> {
   if (signal.aborted) return;
   try {
-    const wish = { id, orgId, quota: null, deadlineMs: SLOT_WAIT_MS, archiveWaitMs: ARCHIVE_WAIT_MS, reasonOnFailure: MOVING, signal };
+    const wish = { id, orgId, quota: null, deadlineMs: SLOT_WAIT_MS, archiveWaitMs: ARCHIVE_WAIT_MS, reason: MOVING, signal };
     const { sandbox } = await startStopped(ctx, wish);
     ctx.moves.done(id);
     ctx.logger.info({ sandboxId: id, nodeId: sandbox.nodeId }, "a sandbox goes on");
