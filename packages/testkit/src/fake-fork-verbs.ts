@@ -91,10 +91,8 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
     unsaid = [];
     const byFork = Map.groupBy(saying, ({ forkId }) => forkId);
     for (const [forkId, all] of byFork) {
-      for (let from = 0; from < all.length; from += LIMITS.forkFinishedBatchMax) {
-        const children = all.slice(from, from + LIMITS.forkFinishedBatchMax).map(({ forkId: _forkId, ...child }) => child);
+      for (const children of inMessages(all.map(({ forkId: _forkId, ...child }) => child)))
         bus.emit(ForkChildrenFinished, forkId, { forkId, nodeId, children }).catch(() => {});
-      }
     }
   }
 
@@ -183,6 +181,23 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
     }),
   ];
 }
+
+/** As many as a message may hold, of children and of bytes. */
+function inMessages<T>(children: readonly T[]): T[][] {
+  const messages: T[][] = [];
+  let bytes = MESSAGE_BYTES;
+  for (const child of children) {
+    const last = messages.at(-1);
+    bytes += Buffer.byteLength(JSON.stringify(child));
+    if (last !== undefined && last.length < LIMITS.forkFinishedBatchMax && bytes <= MESSAGE_BYTES) last.push(child);
+    else {
+      messages.push([child]);
+      bytes = Buffer.byteLength(JSON.stringify(child));
+    }
+  }
+  return messages;
+}
+const MESSAGE_BYTES = 400 * 1024;
 
 const STARTED: ChildAnswer = { kind: "started", path: "warm", totalMs: 1 };
 const refused = (reason: "no_slot" | "capacity" | "deleted"): ChildAnswer => ({ kind: "refused", reason, retryAfterMs: RETRY_AFTER_MS });

@@ -2,10 +2,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { permissionsConfig } from "@banyan/bus";
+import { connectBus, permissionsConfig } from "@banyan/bus";
+import { DEFAULT_LIFETIME, ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
+import { newId, silentLogger } from "@banyan/kernel";
 import { startNats, startPostgres } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, readyNodes, startWorld, type World } from "./harness.ts";
+import { type Cluster, eventually, LARGE_QUOTA, readyNodes, startWorld, type World } from "./harness.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const PASSWORD = "secret";
@@ -77,3 +79,55 @@ it("runs the burst of the documents: three forks of twenty, published by one who
   for (const fork of forks) expect(fork).toMatchObject({ state: "done", reason: null, total: 20, succeeded: 20, failed: 0 });
   expect(err).toMatch(/more ended on/);
 });
+
+it("tells whoever published an order that is refused why, and goes on with the next", async () => {
+  const publisher = await connectBus({
+    servers: `nats://publisher:${PASSWORD}@127.0.0.1:${cluster.nats.port}`,
+    name: "load",
+    logger: silentLogger,
+  });
+  const ended = new Map<string, InputOf<typeof ForkEnded>>();
+  const listening = world.bus.onEvents(ForkEnded, { durable: "refusals" }, async (event) => void ended.set(event.forkId, event));
+  try {
+    const good = orderOf({ image: "default" });
+    const orders = [orderOf({ image: "missing" }), orderOf({ image: "default", env: { BANYAN_FORK_ID: "mine" } }), good];
+    const unreadable = { ...good, forkId: newId("frk"), spec: { ...good.spec, count: 0 } };
+    for (const order of [unreadable, ...orders]) await publisher.publishJob(RunFork, order, { dedupeId: order.forkId });
+    await eventually(() => expect([...ended.keys()].toSorted()).toEqual(orders.map(({ forkId }) => forkId).toSorted()));
+    const how = orders.map(({ forkId }) => ended.get(forkId));
+    expect(how[0]).toMatchObject({ state: "failed", reason: "image.not_found" });
+    expect(how[1]).toMatchObject({ state: "failed", reason: "request.invalid" });
+    expect(how[2]).toMatchObject({ state: "done", counts: { total: 3, running: 3 } });
+  } finally {
+    await listening.stop();
+    await publisher.close();
+  }
+});
+
+function orderOf({ image, env = {} }: { image: string; env?: Record<string, string> }): InputOf<typeof RunFork> {
+  return {
+    orgId: world.orgId,
+    forkId: newId("frk"),
+    source: { kind: "image", image },
+    spec: {
+      count: 3,
+      name: null,
+      env,
+      envCycle: {},
+      each: [],
+      labels: {},
+      resources: null,
+      network: null,
+      lifetime: DEFAULT_LIFETIME,
+      command: null,
+      policy: { kind: "all" },
+      after: "keep",
+      losers: "keep",
+      spread: "auto",
+      maxParallel: null,
+      retries: 0,
+      deadlineS: 60,
+    },
+    quota: LARGE_QUOTA,
+  };
+}

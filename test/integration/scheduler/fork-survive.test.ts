@@ -207,3 +207,23 @@ it("counts a child as cancelled that its owner deletes, and as failed one whose 
   clock.age(60_000);
   expect(await ended(world, id)).toMatchObject({ state: "done", counts: { cancelled: 1, failed: 1 } });
 });
+
+it("forgets a fork when it has been kept long enough, and nothing of one that goes on", async () => {
+  const [node] = await readyNodes(world, 1);
+  if (!node) throw new Error("no node");
+  const old = await fork(world, { count: 3, command: command(), after: "delete" });
+  await ended(world, old.id);
+  node.forks.outcomeOf = () => "never";
+  const young = await fork(world, { count: 3, command: command(), deadlineS: 7 * 24 * 3_600 });
+  await eventually(async () => expect((await getFork(world, young.id)).counts.running).toBe(3));
+  await world.stopScheduler();
+  clock.age(world.config.scheduling.forksKeptMs - 60_000);
+  await world.startScheduler();
+  expect((await getFork(world, old.id)).state).toBe("done");
+  await world.stopScheduler();
+  clock.age(120_000);
+  await world.startScheduler();
+  const left = () => world.sql<{ id: string }[]>`
+    select fork_id as id from fork_children union select fork_id from fork_events union select id from forks`;
+  await eventually(async () => expect((await left()).map(({ id }) => id)).toEqual([young.id]));
+});

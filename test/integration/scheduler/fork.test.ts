@@ -60,6 +60,17 @@ it("runs a command in each, and keeps how it ended", async () => {
   expect(await childrenOf(world, id, ["failed"])).toHaveLength(10);
 });
 
+it("lists children with large outputs in pages that a message can hold", async () => {
+  const [node] = await readyNodes(world, 1);
+  if (!node) throw new Error("no node");
+  node.forks.outcomeOf = () => outcome(0, "\u0001\n".repeat(30_000));
+  const { id } = await fork(world, { count: 30, command: command(), after: "delete" });
+  await ended(world, id);
+  const children = await childrenOf(world, id);
+  expect(children.map(({ index }) => index)).toEqual(Array.from({ length: 30 }, (_, index) => index));
+  expect(children.every((child) => child.outcome?.stdout.length === 60_000)).toBe(true);
+});
+
 it("is one fork however often it is ordered, by call or by job", async () => {
   await readyNodes(world, 1);
   const order = orderOf(world, { count: 4, command: command(), after: "delete" });
