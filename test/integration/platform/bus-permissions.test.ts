@@ -1,6 +1,15 @@
 import { Readable } from "node:stream";
 import { type Bus, type BusRole, connectBus, permissionsConfig } from "@banyan/bus";
-import { CheckLayer, ForkEnded, ListLayerUsers, ListNodes, NodeDelete, RunFork, SandboxDied } from "@banyan/contracts";
+import {
+  CheckLayer,
+  ForkChildrenFinished,
+  ForkEnded,
+  ListLayerUsers,
+  ListNodes,
+  NodeDelete,
+  RunFork,
+  SandboxDied,
+} from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { startNats, type TestNats } from "@banyan/testkit";
 import { jetstream } from "@nats-io/jetstream";
@@ -104,6 +113,18 @@ it("lets a node say that a sandbox died, and nothing else", async () => {
       code: "bus.unavailable",
     },
   );
+  await events.stop();
+});
+
+it("lets a node say how commands of a fork's children ended, and not that the fork has", async () => {
+  const forkId = newId("frk");
+  const child = { index: 0, sandboxId: newId("sbx"), epoch: 1, outcome: null, sandbox: "running" as const, at: 0 };
+  const heard = Promise.withResolvers<string>();
+  const events = scheduler.onEvents(ForkChildrenFinished, { durable: "test-finished" }, async (event) => heard.resolve(event.forkId));
+  await node.emit(ForkChildrenFinished, forkId, { forkId, nodeId: "a", children: [child] });
+  expect(await heard.promise).toBe(forkId);
+  const ended = node.emit({ ...ForkChildrenFinished, subjectOf: ForkEnded.subjectOf }, forkId, { forkId, nodeId: "a", children: [child] });
+  await expect(ended).rejects.toMatchObject({ code: "bus.unavailable" });
   await events.stop();
 });
 
