@@ -108,6 +108,23 @@ it("takes up a cancel where a crash left it, however often", () => {
 const startedAll = (batch: Batch): Answer[] => batch.children.map(() => STARTED);
 const BIG = { cpu: 10_000, memoryMb: 10_000_000, diskMb: 10_000_000, sandboxes: 10_000 };
 
+it("deletes what it would have kept when that is asked for while it ends", () => {
+  const { book, rows } = begun({ count: 3, command: COMMAND });
+  const [batch] = book.plan(view(1));
+  book.settled(batch?.id ?? 0, batch ? startedAll(batch) : [], 2);
+  drain(book, rows);
+  const sandboxId = batch?.children[0]?.sandboxId ?? "";
+  book.finished(rows.fork.id, [{ index: 0, sandboxId, outcome: ended(0), sandbox: "running" }], 3);
+  book.cancel(rows.fork.id, { reason: "cancelled", deletesAll: false }, 4);
+  book.cancel(rows.fork.id, { reason: "cancelled", deletesAll: true }, 5);
+  const deletes = drain(book, rows).flatMap((action) => (action.kind === "delete" ? [action.sandboxIds] : []));
+  expect(deletes.flat().toSorted()).toEqual(batch?.children.map((child) => child.sandboxId).toSorted());
+  for (const sandboxIds of deletes) book.removed(rows.fork.id, sandboxIds, true, 6);
+  drain(book, rows);
+  expect(rows.fork).toMatchObject({ state: "cancelled", counts: { succeeded: 1, cancelled: 2 } });
+  expect(new Set(rows.sandboxes.values())).toEqual(new Set(["deleted"]));
+});
+
 const event = fc.oneof(
   fc.record({ kind: fc.constant("plan" as const) }),
   fc.record({ kind: fc.constant("write" as const) }),

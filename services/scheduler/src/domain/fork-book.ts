@@ -309,11 +309,20 @@ export class ForkBook {
     fork.shipping = { tries: fork.shipping.tries + 1, dueAt: now + retryAfterMs(fork.shipping.tries + 1), underWay: false };
   }
 
-  /** Of a fork that is ending or has ended, nothing happens. */
+  /** Of a fork that is ending already, only what it leaves behind may still change. */
   cancel(forkId: string, how: { reason: string; deletesAll: boolean }, now: number): void {
     const fork = this.#forks.get(forkId);
-    if (fork === undefined || fork.head.state === "ending") return;
-    this.#end(fork, { as: "cancelled", ...how }, now);
+    if (fork === undefined) return;
+    if (fork.head.state !== "ending") {
+      this.#end(fork, { as: "cancelled", ...how }, now);
+      return;
+    }
+    if (!how.deletesAll || fork.head.deletesAll) return;
+    this.#change(fork, now, (draft) => {
+      fork.head.deletesAll = true;
+      draft.headChanged = true;
+    });
+    this.#carryOutEnd(fork, now);
   }
 
   /** A delete was answered (`gone`), or not: then the rows say `deleting`, and the loops go on with it. */
