@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { type ChangeSummary, fault, isFault } from "@banyan/contracts";
-import { buildChanges } from "../diff/build.ts";
 import { type ChangePart, readChanges } from "../diff/read-changes.ts";
-import { NativeError } from "../native/index.ts";
+import { buildNative, NativeError } from "../native/index.ts";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 
 /**
@@ -43,13 +42,25 @@ const STDERR_CHARS_MAX = 2_000;
 const COUNT_VISITS_MAX = 200_000;
 const COUNT_TIMEOUT_MS = 10_000;
 
+let built: Promise<string> | null = null;
+
+function binary(): Promise<string> {
+  built ??= buildNative()
+    .then(({ changes }) => changes)
+    .catch((error) => {
+      built = null;
+      throw error;
+    });
+  return built;
+}
+
 /**
  * How the trees differ, in the order of paths, component by component. Memory stays bounded however many there are; whoever reads slowly slows it down.
  * Throws diff.failed.
  */
 export async function* changesOf(trees: Trees, query: ChangesQuery = {}): AsyncGenerator<ChangePart, void, undefined> {
   query.signal?.throwIfAborted();
-  const child = spawn(await buildChanges(), argumentsOf(trees, query), { stdio: ["ignore", "pipe", "pipe"], env: {} });
+  const child = spawn(await binary(), argumentsOf(trees, query), { stdio: ["ignore", "pipe", "pipe"], env: {} });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     if (said.length < STDERR_CHARS_MAX) said += chunk;
@@ -78,7 +89,7 @@ export async function* changesOf(trees: Trees, query: ChangesQuery = {}): AsyncG
 export async function countChanges(run: AttachOperations["run"], trees: Trees): Promise<ChangeSummary | null> {
   const query: ChangesQuery = { entriesMax: 0, summary: true, visitsMax: COUNT_VISITS_MAX };
   try {
-    const argv = [await buildChanges(), ...argumentsOf(trees, query)];
+    const argv = [await binary(), ...argumentsOf(trees, query)];
     const { exitCode, output } = await run(argv, { timeoutMs: COUNT_TIMEOUT_MS });
     if (exitCode !== 0) return null;
     for await (const part of readChanges(once(Buffer.from(output, "latin1"))))

@@ -13,6 +13,7 @@ const KEY_CHARS = 16;
 export interface NativeBinaries {
   init: string;
   attach: string;
+  changes: string;
 }
 
 async function hashSources(): Promise<string> {
@@ -22,12 +23,12 @@ async function hashSources(): Promise<string> {
   return hash.digest("hex").slice(0, KEY_CHARS);
 }
 
-/** The two binaries, built when none were made of these very sources before. Safe to call from several processes at once. */
+/** The binaries, built when none were made of these very sources before. Safe to call from several processes at once. */
 export async function buildNative(options: { cacheDirectory?: string } = {}): Promise<NativeBinaries> {
   const cache = options.cacheDirectory ?? join(SOURCE_DIRECTORY, "build");
   const directory = join(cache, await hashSources());
-  const binaries = { init: join(directory, "init"), attach: join(directory, "attach") };
-  if (existsSync(binaries.init) && existsSync(binaries.attach)) return binaries;
+  const binaries = { init: join(directory, "init"), attach: join(directory, "attach"), changes: join(directory, "changes") };
+  if (Object.values(binaries).every((path) => existsSync(path))) return binaries;
   await mkdir(cache, { recursive: true });
   const fresh = await mkdtemp(join(cache, "new-"));
   try {
