@@ -25,6 +25,12 @@ it("names the field that is wrong", () => {
   expect(paths({ env: { A: "1" } }, many)).toEqual(["env"]);
 });
 
+it("refuses text that cannot be kept, and takes text that only looks like it", () => {
+  expect(paths({ command: { ...COMMAND, stdin: "a\0b" } })).toEqual(["command"]);
+  expect(paths({ count: 1, each: [{ stdin: "\ud800" }] })).toEqual(["each"]);
+  expect(paths({ command: { ...COMMAND, stdin: "\\u0000 \\\\ud800 \u{1f333}\\" } })).toEqual([]);
+});
+
 it("gives each child its own, and who it is", () => {
   const template = { ...forkRow().template, parentId: "sbx_parent", env: { KEPT: "1", BANYAN_FORK_ID: "frk_old", BANYAN_FORK_INDEX: "9" } };
   const children = new ForkChildren(

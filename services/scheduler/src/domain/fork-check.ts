@@ -12,8 +12,17 @@ const ISSUES_MAX = 20;
 
 /** What the schema cannot say. Empty: it can be made. `shared`: what children have of their source and image. */
 export function checkFork(spec: ForkSpec, shared: Record<string, string> = {}): Issue[] {
-  const issues = [...checkEach(spec), ...checkKeys(spec), ...checkSizes(spec, shared)];
+  const issues = [...checkText(spec), ...checkEach(spec), ...checkKeys(spec), ...checkSizes(spec, shared)];
   return issues.slice(0, ISSUES_MAX);
+}
+
+/** As JSON writes them: a NUL and half a character, which the database cannot hold. An even number of backslashes before is text of its own. */
+const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+
+function checkText(spec: ForkSpec): Issue[] {
+  return Object.entries(spec).flatMap(([field, value]) =>
+    UNSTORABLE.test(JSON.stringify(value)) ? [{ path: [field], message: "holds a NUL or half a character: put it in base64" }] : [],
+  );
 }
 
 function checkEach({ each, count }: ForkSpec): Issue[] {
