@@ -93,7 +93,7 @@ it("tells whoever published an order that is refused why, and goes on with the n
     const orders = [orderOf({ image: "missing" }), orderOf({ image: "default", env: { BANYAN_FORK_ID: "mine" } }), good];
     const unreadable = { ...good, forkId: newId("frk"), spec: { ...good.spec, count: 0 } };
     for (const order of [unreadable, ...orders]) await publisher.publishJob(RunFork, order, { dedupeId: order.forkId });
-    await eventually(() => expect([...ended.keys()].toSorted()).toEqual(orders.map(({ forkId }) => forkId).toSorted()));
+    await eventually(() => orders.every(({ forkId }) => ended.has(forkId)));
     const how = orders.map(({ forkId }) => ended.get(forkId));
     expect(how[0]).toMatchObject({ state: "failed", reason: "image.not_found" });
     expect(how[1]).toMatchObject({ state: "failed", reason: "request.invalid" });
