@@ -1,4 +1,6 @@
+import { api, LIMITS } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Answer, type Cluster, caller, startCluster } from "./cluster.ts";
 
@@ -80,5 +82,62 @@ describe("what is not there", () => {
     expect((await other("GET", `/v1/forks/${fork.id}`)).body.code).toBe("fork.not_found");
     expect((await other("GET", "/v1/forks")).body.forks).toEqual([]);
     expect((await other("POST", `/v1/sandboxes/${await sandbox()}/forks`, { count: 1 })).body.code).toBe("sandbox.not_found");
+  });
+});
+
+async function member(name: string, quota?: object): Promise<string> {
+  await call("POST", "/v1/organisations", { json: { name, ...(quota && { quota }) } });
+  return (await call("POST", "/v1/keys", { json: { name: "k", organisation: name } })).body.key;
+}
+
+describe("a fork", () => {
+  it("of a sandbox makes children that say where they come from, and a tree", async () => {
+    const id = await sandbox();
+    const json = { count: 3, name: "try", labels: { of: "fork" } };
+    const answer = await call("POST", `/v1/sandboxes/${id}/forks`, { json, headers: { prefer: "wait=30" } });
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    const fork = answer.body;
+    expect(api.Fork.strict().parse(fork)).toEqual(fork);
+    expect(fork).toMatchObject({ state: "done", source: { sandbox: id }, includes: ["files"], counts: { total: 3, running: 3 } });
+    const { body: page } = await call("GET", `/v1/forks/${fork.id}/children`);
+    expect(page.children.map(({ index, state }: api.ForkChild) => `${index} ${state}`)).toEqual(["0 running", "1 running", "2 running"]);
+    const { body: child } = await call("GET", `/v1/sandboxes/${page.children[1].sandbox_id}`);
+    expect(child).toMatchObject({ name: "try-1", labels: { of: "fork" }, origin: { fork_id: fork.id, index: 1, parent_id: id } });
+    const { body: lineage } = await call("GET", `/v1/sandboxes/${child.id}/lineage`);
+    expect(api.Lineage.parse(lineage)).toEqual(lineage);
+    expect(lineage).toMatchObject({ root_id: id, truncated: false, forks: [{ id: fork.id, parent_id: id }] });
+    expect(lineage.sandboxes).toHaveLength(4);
+  });
+
+  it("is cleared away long after its end, with all that it made", async () => {
+    const json = { source: { image: "default" }, count: 2, labels: { of: "cleared" } };
+    const { body: fork } = await call("POST", "/v1/forks", { json, headers: { prefer: "wait=30" } });
+    expect(fork.state).toBe("done");
+    const left = async () => (await call("GET", "/v1/sandboxes?label=of%3Dcleared")).body.sandboxes.length;
+    expect(await left()).toBe(2);
+    expect((await call("POST", `/v1/forks/${fork.id}/cancel`, { json: {} })).body.state).toBe("done");
+    expect(await left()).toBe(2);
+    expect((await call("POST", `/v1/forks/${fork.id}/cancel`, { json: { delete_children: true } })).body.state).toBe("done");
+    await eventually(async () => (await left()) === 0);
+  });
+
+  it("is promoted by nobody whose sandbox no fork of a sandbox made", async () => {
+    expect(await call("POST", `/v1/sandboxes/${await sandbox()}/promote`, { json: {} })).toMatchObject({
+      status: 400,
+      body: { code: "fork.no_parent" },
+    });
+  });
+
+  it("waits for the quota and says so, and there are only so many", async () => {
+    const key = await member("forks-too-many", { sandboxes: 1 });
+    const json = { source: { image: "default" }, count: 2 };
+    const ask = () => call("POST", "/v1/forks", { key, json });
+    const { body: fork } = await ask();
+    await eventually(async () => (await call("GET", `/v1/forks/${fork.id}`, { key })).body.state_reason === "quota");
+    expect((await call("GET", `/v1/forks/${fork.id}`, { key })).body.fix).toContain("quota");
+    for (let asked = 1; asked < LIMITS.forksUnfinishedMax; asked++) expect((await ask()).status).toBe(202);
+    expect(await ask()).toMatchObject({ status: 429, body: { code: "fork.too_many", retryable: true } });
+    expect(await call("POST", `/v1/forks/${fork.id}/cancel`, { key, json: {} })).toMatchObject({ status: 200 });
+    await eventually(async () => (await ask()).status === 202);
   });
 });

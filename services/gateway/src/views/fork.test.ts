@@ -14,10 +14,10 @@ describe("a fork's spec", () => {
     expect(spec).toMatchObject({ lifetime: { idleTimeoutS: 900, onIdle: "delete" }, network: null, retries: 1, deadlineS: 3_600 });
   });
 
-  it("runs a text in a shell until the fork's deadline, and stops a child when it has ended", () => {
+  it("runs a text in a shell until after the fork's deadline, and stops a child when it has ended", () => {
     const spec = specOf({ count: 1, command: "echo hi", deadline_s: 60 });
     expect(spec).toMatchObject({
-      command: { argv: ["/bin/sh", "-c", "echo hi"], timeoutMs: 60_000, outputMaxBytes: 4_096 },
+      command: { argv: ["/bin/sh", "-c", "echo hi"], timeoutMs: 120_000, outputMaxBytes: 4_096 },
       after: "stop",
     });
     const whole = specOf({ count: 1, command: { argv: ["a", "b"], timeout_ms: 5, cwd: "/x", output_to_files: true } });

@@ -14,6 +14,9 @@ import type {
 import { LIMITS } from "@banyan/contracts";
 import type { z } from "zod";
 
+/** The deadline comes first: what it ends is cancelled, and has not failed by its time. */
+const DEADLINE_MARGIN_MS = 60_000;
+
 const iso = (ms: number): string => new Date(ms).toISOString();
 const isoOrNull = (ms: number | null): string | null => (ms === null ? null : iso(ms));
 
@@ -60,7 +63,7 @@ function resourcesOf({ cpu, memory_mb: memoryMb, pids, disk_mb: diskMb }: api.Fo
 
 function commandOf(command: api.ForkSandboxBody["command"], deadlineS: number): ForkCommand | null {
   if (command === null) return null;
-  const untilDeadlineMs = Math.min(deadlineS * 1_000, LIMITS.execTimeoutMsMax);
+  const untilDeadlineMs = Math.min(deadlineS * 1_000 + DEADLINE_MARGIN_MS, LIMITS.execTimeoutMsMax);
   if (typeof command === "string") {
     const outputMaxBytes = LIMITS.forkOutputBytesDefault;
     const nothing = { env: {}, cwd: null, user: null, stdin: null };
