@@ -85,8 +85,8 @@ describe("what is not there", () => {
   });
 });
 
-async function member(name: string, quota?: object): Promise<string> {
-  await call("POST", "/v1/organisations", { json: { name, ...(quota && { quota }) } });
+async function member(name: string, quota: object): Promise<string> {
+  expect((await call("POST", "/v1/organisations", { json: { name, quota } })).status).toBe(201);
   return (await call("POST", "/v1/keys", { json: { name: "k", organisation: name } })).body.key;
 }
 
@@ -129,7 +129,7 @@ describe("a fork", () => {
   });
 
   it("waits for the quota and says so, and there are only so many", async () => {
-    const key = await member("forks-too-many", { sandboxes: 1 });
+    const key = await member("forks-too-many", { sandboxes: 1, cpu: 100, memory_mb: 100_000 });
     const json = { source: { image: "default" }, count: 2 };
     const ask = () => call("POST", "/v1/forks", { key, json });
     const { body: fork } = await ask();
