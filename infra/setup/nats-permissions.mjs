@@ -3,7 +3,11 @@ import { join } from "node:path";
 import { permissionsConfig } from "../../packages/bus/src/index.ts";
 
 /** Writes infra/nats/permissions.conf from what the bus declares. Run with the workspace's Node after a change of it. */
-const users = ["gateway", "scheduler", "image-builder", "publisher"].map((kind) => ({ user: kind, password: variableOf(kind), role: { kind } }));
+const users = ["gateway", "scheduler", "image-builder", "publisher"].map((kind) => ({
+  user: kind,
+  password: variableOf(kind),
+  role: { kind },
+}));
 const nodes = { user: "node", password: variableOf("node"), role: { kind: "node", nodeId: "*" } };
 
 /** @param {string} kind */
