@@ -33,7 +33,13 @@ export interface Consuming {
  * Reads a durable pull consumer with `concurrencyMax` lanes. A lane asks for one message and handles it before it asks for the next, so
  * that no message waits here while its acknowledgement time runs.
  */
-export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg, delivery: Delivery) => Promise<void>): Consuming {
+export function consume<T>(
+  link: Link,
+  shape: DeliveriesShape,
+  /** Throws where the message does not fit its schema. */
+  read: (msg: JsMsg) => T,
+  handle: (content: T, delivery: Delivery) => Promise<void>,
+): Consuming {
   const stopped = new AbortController();
   const pulls = new Set<ConsumerMessages>();
   const dropPulls = (): void => {
@@ -56,7 +62,7 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
     let handled = 0;
     for await (const msg of pull) {
       handled++;
-      await settle(link, shape, msg, handle);
+      await settle(link, shape, msg, read, handle);
     }
     pulls.delete(pull);
     return handled > 0 || link.clock.monotonicMs() >= endsEarlyBefore;
@@ -87,12 +93,13 @@ export function consume(link: Link, shape: DeliveriesShape, handle: (msg: JsMsg,
   };
 }
 
-/** Acknowledges after the handler; a failure comes again after a growing delay, until the bound. */
-async function settle(
+/** Acknowledges after the handler; a failure comes again after a growing delay, until the bound. What cannot be read never comes again. */
+async function settle<T>(
   link: Link,
   shape: DeliveriesShape,
   msg: JsMsg,
-  handle: (msg: JsMsg, delivery: Delivery) => Promise<void>,
+  read: (msg: JsMsg) => T,
+  handle: (content: T, delivery: Delivery) => Promise<void>,
 ): Promise<void> {
   const attempt = msg.info.deliveryCount;
   const about = { subject: msg.subject, attempt, seq: msg.seq };
@@ -100,8 +107,15 @@ async function settle(
     link.logger.error(about, "gave up: delivered too often without an end");
     return msg.term("delivered too often");
   }
+  let content: T;
   try {
-    await withReceiveSpan(`consume ${shape.filter}`, msg.headers, () => handle(msg, { attempt, working: () => msg.working() }));
+    content = read(msg);
+  } catch (error) {
+    link.logger.error({ ...about, err: error }, "gave up: it does not fit its schema");
+    return msg.term("malformed");
+  }
+  try {
+    await withReceiveSpan(`consume ${shape.filter}`, msg.headers, () => handle(content, { attempt, working: () => msg.working() }));
     msg.ack();
   } catch (error) {
     if (attempt >= shape.deliveriesMax) {

@@ -1,4 +1,5 @@
 import type { Event, InputOf } from "@banyan/contracts";
+import type { JsMsg } from "@nats-io/jetstream";
 import { type Consuming, consume, type Delivery } from "./deliveries.ts";
 import type { Link } from "./link.ts";
 import { decode } from "./wire.ts";
@@ -26,8 +27,9 @@ export function onEvents<E extends Event>(link: Link, event: E, options: OnEvent
     deliveriesMax: EVENT_DELIVERIES_MAX,
     concurrencyMax: options.concurrencyMax ?? 1,
   } as const;
-  return consume(link, shape, (msg, delivery) => {
-    const id = msg.subject.split(".")[2] ?? "";
-    return handler(decode(event.input, msg, "request.invalid") as InputOf<E>, { ...delivery, id });
+  const read = (msg: JsMsg): { input: InputOf<E>; id: string } => ({
+    input: decode(event.input, msg, "request.invalid") as InputOf<E>,
+    id: msg.subject.split(".")[2] ?? "",
   });
+  return consume(link, shape, read, ({ input, id }, delivery) => handler(input, { ...delivery, id }));
 }

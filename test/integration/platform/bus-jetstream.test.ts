@@ -75,6 +75,17 @@ describe("a job", () => {
     await consuming.stop();
   });
 
+  it("that does not fit its schema is given up at once, with an error in the log, and holds up none behind it", async () => {
+    const work = newJob();
+    const seen: number[] = [];
+    const consuming = bus.consumeJobs(work, async ({ n }) => void seen.push(n), { concurrencyMax: 1 });
+    await bus.publishJob({ ...work, input: z.object({ n: z.string() }) }, { n: "one" });
+    await bus.publishJob(work, { n: 2 });
+    await eventually(() => expect(seen).toEqual([2]));
+    expect(errors).toEqual(["gave up: it does not fit its schema"]);
+    await consuming.stop();
+  });
+
   it("whose consumer died is delivered to another one", async () => {
     const work = newJob();
     const doomed = await connectBus({ servers: nats.url, name: "doomed", logger: silentLogger });
