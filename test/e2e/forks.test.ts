@@ -386,7 +386,7 @@ interface Run {
 }
 
 function cli(...args: string[]): Promise<Run> {
-  const env = { ...process.env, BANYAN_URL: running.url, BANYAN_API_KEY: running.apiKey };
+  const env = { ...process.env, NO_COLOR: "1", BANYAN_URL: running.url, BANYAN_API_KEY: running.apiKey };
   return new Promise((resolve) => {
     execFile(process.execPath, [CLI, ...args], { env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
@@ -437,6 +437,7 @@ describe("a person at the command line", () => {
       expect(shown.children.map(({ outcome }) => outcome.exitCode)).toEqual([0, 3]);
       const id = (await cli("fork", parent.id, "-n", "2", "--cmd", "sleep 1000", "--detach")).stdout.trim();
       expect(id).toMatch(/^frk_\w+$/);
+      forked.push(await banyan.forks.get(id));
       expect((await cli("forks", "get", id)).stdout).toContain(`source    ${parent.id}`);
       expect((await cli("forks", "cancel", id, "--delete-children")).code).toBe(0);
       await (await banyan.forks.get(id)).wait();

@@ -1,8 +1,8 @@
 import type { Diff, DiffEntry } from "@banyan/sdk";
-import picocolors from "picocolors";
+import { colours } from "./colours.ts";
 import { megabytes } from "./print.ts";
 
-const MARKS = { added: picocolors.green("A"), changed: picocolors.yellow("M"), deleted: picocolors.red("D") } as const;
+const MARKS = { added: colours.green("A"), changed: colours.yellow("M"), deleted: colours.red("D") } as const;
 
 /** `M /etc/passwd  1204 B -> 1230 B  content`. What is in a sandbox is not trusted: no control character of a name reaches the terminal. */
 export function diffLine({ kind, path, what, now, before }: DiffEntry): string {
@@ -16,7 +16,7 @@ export function diffLine({ kind, path, what, now, before }: DiffEntry): string {
     .filter((bytes, at, all) => bytes !== all[at - 1])
     .map((bytes) => `${bytes} B`)
     .join(" -> ");
-  const rest = [size, what.join(", ")].filter((text) => text !== "").map((text) => picocolors.dim(text));
+  const rest = [size, what.join(", ")].filter((text) => text !== "").map((text) => colours.dim(text));
   return [`${MARKS[kind]} ${name}${link}`, ...rest].join("  ");
 }
 
@@ -28,5 +28,5 @@ const shown = (text: string): string =>
 export function summaryLine({ added, changed, deleted, bytes, complete }: NonNullable<Diff["summary"]>, running: boolean): string {
   const counts = `${added} added, ${changed} changed, ${deleted} deleted, ${megabytes(bytes)} MiB`;
   const marks = [complete ? "" : "at least", running ? "read while it ran" : ""].filter((mark) => mark !== "");
-  return picocolors.dim(marks.length === 0 ? counts : `${counts} (${marks.join("; ")})`);
+  return colours.dim(marks.length === 0 ? counts : `${counts} (${marks.join("; ")})`);
 }

@@ -1,5 +1,5 @@
 import { BanyanError } from "@banyan/sdk";
-import picocolors from "picocolors";
+import { colours } from "./colours.ts";
 
 export type Cell = string | number | null | undefined;
 
@@ -12,13 +12,13 @@ export function table(columns: readonly string[], rows: readonly (readonly Cell[
       .map((cell, i) => cell.padEnd(widths[i] ?? 0))
       .join("  ")
       .trimEnd();
-  return [picocolors.dim(line(columns)), ...cells.map(line)].join("\n");
+  return [colours.dim(line(columns)), ...cells.map(line)].join("\n");
 }
 
 /** One property a line, for one thing. */
 export function properties(pairs: readonly (readonly [string, Cell])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
-  return pairs.map(([name, value]) => `${picocolors.dim(name.padEnd(width))}  ${value ?? "-"}`).join("\n");
+  return pairs.map(([name, value]) => `${colours.dim(name.padEnd(width))}  ${value ?? "-"}`).join("\n");
 }
 
 /** `3 min`, `2 h`: how long ago, for a person. */
@@ -43,12 +43,12 @@ export function labelsText(labels: Record<string, string>): string {
 
 /** What went wrong, and what to do about it. */
 export function errorText(error: unknown): string {
-  if (!(error instanceof BanyanError)) return `${picocolors.red("error:")} ${error instanceof Error ? error.message : String(error)}`;
-  const lines = [`${picocolors.red("error:")} ${error.message} ${picocolors.dim(`(${error.code})`)}`];
+  if (!(error instanceof BanyanError)) return `${colours.red("error:")} ${error instanceof Error ? error.message : String(error)}`;
+  const lines = [`${colours.red("error:")} ${error.message} ${colours.dim(`(${error.code})`)}`];
   for (const issue of issuesOf(error)) lines.push(`  ${issue}`);
-  for (const line of lastLinesOf(error)) lines.push(picocolors.dim(`  | ${line}`));
-  lines.push(`  ${picocolors.cyan("fix:")} ${error.fix}`);
-  if (error.requestId !== null) lines.push(picocolors.dim(`  request ${error.requestId}`));
+  for (const line of lastLinesOf(error)) lines.push(colours.dim(`  | ${line}`));
+  lines.push(`  ${colours.cyan("fix:")} ${error.fix}`);
+  if (error.requestId !== null) lines.push(colours.dim(`  request ${error.requestId}`));
   return lines.join("\n");
 }
 

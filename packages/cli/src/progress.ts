@@ -1,5 +1,5 @@
 import type { BuildEvent } from "@banyan/sdk";
-import picocolors from "picocolors";
+import { colours } from "./colours.ts";
 
 export interface Progress {
   tell(event: BuildEvent): void;
@@ -40,7 +40,7 @@ function lively(to: Terminal): Progress {
       } else if (event.event !== "state") {
         clear();
         const text = event.event === "step" ? event.step.title : (event.text.trimEnd().split("\n").at(-1) ?? "");
-        to.write(picocolors.dim(`  ${printable(text)}`.slice(0, (to.columns ?? COLUMNS_DEFAULT) - 1)));
+        to.write(colours.dim(`  ${printable(text)}`.slice(0, (to.columns ?? COLUMNS_DEFAULT) - 1)));
         passing = true;
       }
     },
