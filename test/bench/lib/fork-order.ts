@@ -1,5 +1,6 @@
 import type { InputOf, RunFork } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { forkSpec } from "@banyan/testkit";
 
 type Order = InputOf<typeof RunFork>;
 
@@ -9,25 +10,12 @@ export function forkOrder(orgId: string, spec: Partial<Order["spec"]> & { count:
     orgId,
     forkId: newId("frk"),
     source: { kind: "image", image: "default" },
-    spec: {
-      name: null,
-      env: {},
-      envCycle: {},
-      each: [],
-      labels: {},
+    spec: forkSpec({
       resources: { cpu: 0.05, memoryMb: 16, pids: 64, diskMb: 16 },
       network: { egress: "closed", allow: [] },
       lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },
-      command: null,
-      policy: { kind: "all" },
-      after: "keep",
-      losers: "keep",
-      spread: "auto",
-      maxParallel: null,
-      retries: 1,
-      deadlineS: 600,
       ...spec,
-    },
+    }),
     quota: { sandboxes: 1_000_000, cpu: 1_000_000, memoryMb: 1_000_000_000 },
   };
 }

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connectBus, permissionsConfig } from "@banyan/bus";
-import { DEFAULT_LIFETIME, ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
+import { ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
-import { startNats, startPostgres } from "@banyan/testkit";
+import { forkSpec, startNats, startPostgres } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { type Cluster, eventually, LARGE_QUOTA, readyNodes, startWorld, type World } from "./harness.ts";
 
@@ -109,25 +109,7 @@ function orderOf({ image, env = {} }: { image: string; env?: Record<string, stri
     orgId: world.orgId,
     forkId: newId("frk"),
     source: { kind: "image", image },
-    spec: {
-      count: 3,
-      name: null,
-      env,
-      envCycle: {},
-      each: [],
-      labels: {},
-      resources: null,
-      network: null,
-      lifetime: DEFAULT_LIFETIME,
-      command: null,
-      policy: { kind: "all" },
-      after: "keep",
-      losers: "keep",
-      spread: "auto",
-      maxParallel: null,
-      retries: 0,
-      deadlineS: 60,
-    },
+    spec: forkSpec({ env, retries: 0, deadlineS: 60 }),
     quota: LARGE_QUOTA,
   };
 }

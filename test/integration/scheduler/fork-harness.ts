@@ -1,7 +1,6 @@
 import {
   CancelFork,
   CreateFork,
-  DEFAULT_LIFETIME,
   type Fork,
   type ForkChild,
   type ForkEvent,
@@ -13,6 +12,7 @@ import {
   ReadForkEvents,
 } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { forkSpec } from "@banyan/testkit";
 import { eventually, LARGE_QUOTA, type World } from "./harness.ts";
 
 export const IMAGE: ForkSource = { kind: "image", image: "default" };
@@ -29,27 +29,6 @@ export const command = (more: Partial<NonNullable<ForkSpec["command"]>> = {}): N
   outputMaxBytes: 1_024,
   outputToFiles: false,
   ...more,
-});
-
-export const forkSpec = (spec: Partial<ForkSpec> = {}): ForkSpec => ({
-  count: 3,
-  name: null,
-  env: {},
-  envCycle: {},
-  each: [],
-  labels: {},
-  resources: null,
-  network: null,
-  lifetime: DEFAULT_LIFETIME,
-  command: null,
-  policy: { kind: "all" },
-  after: "keep",
-  losers: "keep",
-  spread: "auto",
-  maxParallel: null,
-  retries: 1,
-  deadlineS: 600,
-  ...spec,
 });
 
 export interface ForkOptions {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BUILD_STATES } from "../build.ts";
 import { LIMITS } from "../limits.ts";
+import { eventHead, eventPage, eventsQuery } from "./events.ts";
 import { Image } from "./image.ts";
 
 export const BuildStep = z.object({
@@ -55,28 +56,13 @@ export type BuildPlan = z.infer<typeof BuildPlan>;
 /** Still under way when the wait ended. */
 export const PendingSandbox = BuiltImage.extend({ fix: z.string() });
 
-const eventHead = { seq: z.int().describe("From 1, without gaps."), at: z.iso.datetime() };
 export const BuildEvent = z.discriminatedUnion("event", [
   z.object({ ...eventHead, event: z.literal("log"), step: z.int(), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
   z.object({ ...eventHead, event: z.literal("step"), step: BuildStep }),
   z.object({ ...eventHead, event: z.literal("state"), state: z.enum(BUILD_STATES) }),
 ]);
 export type BuildEvent = z.infer<typeof BuildEvent>;
-export const BuildEventPage = z.object({
-  events: z.array(BuildEvent),
-  ended: z.boolean().describe("No more will come after these."),
-  next_after: z.int().describe("`after` of the next call."),
-});
+export const BuildEventPage = eventPage(BuildEvent);
 
 /** `GET /v1/builds/{id}/events` */
-export const BuildEventsQuery = z.strictObject({
-  after: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1)
-    .default(0)
-    .describe("Only events with a higher number. `Last-Event-ID` goes before it."),
-  limit: z.coerce.number().int().min(1).max(LIMITS.buildEventsPage).default(LIMITS.buildEventsPage).describe("Of a page, as JSON."),
-  wait_ms: z.coerce.number().int().min(0).max(10_000).default(0).describe("As JSON: how long to wait for the first."),
-});
+export const BuildEventsQuery = eventsQuery(LIMITS.buildEventsPage);

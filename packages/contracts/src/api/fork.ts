@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { FORK_CHILD_STATES, FORK_STATES, FreezeWay } from "../fork.ts";
+import { FORK_CHILD_STATES, FORK_STATES, ForkCounts, FreezeWay } from "../fork.ts";
 import { LIMITS } from "../limits.ts";
 import { DEFAULT_LIFETIME, Env, Labels, Name, Resources, SandboxId, SandboxPath, UserSpec } from "../sandbox.ts";
+import { eventHead, eventPage, eventsQuery } from "./events.ts";
 import { LifetimeInput, NetworkInput } from "./sandbox.ts";
 
 const noNul = (text: string) => !text.includes("\0");
@@ -205,17 +206,6 @@ export const PromoteBody = z.strictObject({
   force: z.boolean().default(false).describe("Also where the parent's own files have changed since the fork: those changes are lost."),
 });
 
-export const ForkCounts = z.object({
-  total: z.int(),
-  waiting: z.int(),
-  starting: z.int(),
-  running: z.int(),
-  succeeded: z.int(),
-  failed: z.int(),
-  cancelled: z.int(),
-  lost: z.int(),
-});
-
 export const Fork = z.object({
   id: z.string(),
   source: z.object({ sandbox: z.string().optional(), image: z.string().optional() }).describe("One of them."),
@@ -298,7 +288,6 @@ export const ForkChildrenQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(LIMITS.forkChildrenPage).default(100),
 });
 
-const eventHead = { seq: z.int().describe("From 1, without gaps."), at: z.iso.datetime() };
 export const ForkEvent = z.discriminatedUnion("event", [
   z.object({ ...eventHead, event: z.literal("state"), state: z.enum(FORK_STATES), reason: z.string().nullable() }),
   z.object({
@@ -319,24 +308,10 @@ export const ForkEvent = z.discriminatedUnion("event", [
   }),
 ]);
 export type ForkEvent = z.infer<typeof ForkEvent>;
-export const ForkEventPage = z.object({
-  events: z.array(ForkEvent),
-  ended: z.boolean().describe("No more will come after these."),
-  next_after: z.int().describe("`after` of the next call."),
-});
+export const ForkEventPage = eventPage(ForkEvent);
 
 /** `GET /v1/forks/{id}/events` */
-export const ForkEventsQuery = z.strictObject({
-  after: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1)
-    .default(0)
-    .describe("Only events with a higher number. `Last-Event-ID` goes before it."),
-  limit: z.coerce.number().int().min(1).max(LIMITS.forkEventsPage).default(LIMITS.forkEventsPage).describe("Of a page, as JSON."),
-  wait_ms: z.coerce.number().int().min(0).max(10_000).default(0).describe("As JSON: how long to wait for the first."),
-});
+export const ForkEventsQuery = eventsQuery(LIMITS.forkEventsPage);
 
 /** What `POST /v1/sandboxes/{child}/promote` answers. */
 export const Promotion = z.object({
