@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { silentLogger } from "@banyan/kernel";
+import { processStartTime, silentLogger } from "@banyan/kernel";
 import { buildNative } from "@banyan/runtime";
 import { readLivingNote, startDockerEngine } from "@banyan/service";
 
@@ -29,7 +29,7 @@ export default async function setup(): Promise<() => Promise<void>> {
 /** Engines of runs that were killed. Each run has its own, named by its process, so that one that ends takes no other's away. */
 async function removeAbandoned(cacheDir: string): Promise<void> {
   for (const name of readdirSync(cacheDir).filter((entry) => entry.startsWith(ENGINE_PREFIX))) {
-    if (existsSync(`/proc/${name.slice(ENGINE_PREFIX.length)}`)) continue;
+    if (processStartTime(Number(name.slice(ENGINE_PREFIX.length))) !== null) continue;
     const dataDir = join(cacheDir, name);
     const isRunning = (await readLivingNote(join(dataDir, "dockerd.pid.json"))) !== null;
     if (isRunning) await (await startDockerEngine({ dataDir, logger: silentLogger })).stop();

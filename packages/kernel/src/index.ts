@@ -5,5 +5,6 @@ export * from "./error.ts";
 export * from "./id.ts";
 export * from "./logger.ts";
 export * from "./machine.ts";
+export * from "./process-ref.ts";
 export * from "./retry.ts";
 export * from "./seal.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLogger, systemClock } from "@banyan/kernel";
+import { processStartTime, silentLogger, systemClock } from "@banyan/kernel";
 import {
   defineService,
   type EmbeddedServer,
@@ -165,8 +165,7 @@ describe.each([
     const second = stopped(await start({ dataDir, logger: silentLogger }));
     expect(second).toMatchObject({ pid: first.pid, url: first.url, adopted: true });
     await second.stop();
-    // Ended, but a zombie until this process, which started it, has heard of it.
-    await eventually(() => expect(() => process.kill(first.pid, 0)).toThrow("ESRCH"));
+    expect(processStartTime(first.pid)).toBeNull();
     const third = stopped(await start({ dataDir, logger: silentLogger }));
     expect(third).toMatchObject({ adopted: false });
     expect(third.pid).not.toBe(first.pid);

@@ -5,6 +5,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Clock, type Logger, systemClock } from "@banyan/kernel";
+import { removeStalePidFile } from "./pid-file.ts";
 import { endProcess, readLivingNote, removeNote } from "./process-note.ts";
 import { spawnServer } from "./spawn-server.ts";
 
@@ -52,6 +53,8 @@ export async function startDockerEngine(options: StartDockerOptions): Promise<Em
   await mkdir(runDir, { recursive: true, mode: 0o711 });
   // A pid file of a killed engine may name a living process of somebody else; then dockerd refuses to start.
   await rm(join(runDir, "docker.pid"), { force: true });
+  // The containerd it started may live on and is then taken over; one that does not is waited for in vain.
+  await removeStalePidFile({ path: join(runDir, "exec/containerd/containerd.pid"), name: "containerd", clock });
   const note = await spawnServer({
     binary: "dockerd",
     args: dockerdArgs(join(dataDir, "root"), runDir, socketPath),

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { type Clock, messageOf, systemClock } from "@banyan/kernel";
 import { freePort } from "./free-port.ts";
 import type { EmbeddedServer, StartServerOptions } from "./nats-server.ts";
+import { removeStalePidFile } from "./pid-file.ts";
 import { endProcess, isErrno, type ProcessNote, readLivingNote, removeNote } from "./process-note.ts";
 import { type Identity, spawnServer } from "./spawn-server.ts";
 
@@ -39,6 +40,7 @@ export async function startPostgresServer(options: StartPostgresOptions): Promis
   const binary = await findBinaries();
   const identity = await findIdentity();
   await prepareCluster(options, binary("initdb"), identity);
+  await removeStalePidFile({ path: pidFileOf(dataDir), name: "postgres", directory: clusterOf(dataDir), clock });
   const port = options.port ?? (await freePort());
   const note = await spawnServer({
     binary: binary("postgres"),
@@ -56,6 +58,7 @@ export async function startPostgresServer(options: StartPostgresOptions): Promis
 }
 
 const clusterOf = (dataDir: string): string => join(dataDir, "cluster");
+const pidFileOf = (dataDir: string): string => join(clusterOf(dataDir), "postmaster.pid");
 const passwordOf = (dataDir: string): string => join(dataDir, "password");
 
 /** Debian keeps each version in a folder of its own and off PATH: the newest of them, else what PATH has. */
@@ -146,9 +149,8 @@ const exists = (path: string): Promise<boolean> =>
 
 /** As pg_ctl asks: the first line of the server's own note is its pid, the eighth says how far it has come. */
 async function isReady(dataDir: string, pid: number): Promise<boolean> {
-  const path = join(clusterOf(dataDir), "postmaster.pid");
   // Not there yet, or not any more: a server that cannot have its port takes it away.
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
+  const text = await readFile(pidFileOf(dataDir), "utf8").catch((error: unknown) => {
     if (isErrno(error, "ENOENT")) return "";
     throw error;
   });

@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { Clock } from "@banyan/kernel";
-import { isAlive, isErrno, type ProcessNote, writeNote } from "./process-note.ts";
+import { type Clock, isAlive } from "@banyan/kernel";
+import { isErrno, type ProcessNote, writeNote } from "./process-note.ts";
 
 const POLL_MS = 20;
 const LOG_TAIL_CHARACTERS = 2_000;
@@ -38,7 +38,7 @@ export async function spawnServer(options: SpawnServer): Promise<ProcessNote> {
   const note = await writeNote(options.notePath, pid, options.port);
   const endsAt = clock.monotonicMs() + options.readyMs;
   while (note === null || !(await options.isReady(pid))) {
-    if (note === null || !(await isAlive(note))) throw new Error(`${binary} ended while it started:\n${await tail(logPath)}`);
+    if (note === null || !isAlive(note)) throw new Error(`${binary} ended while it started:\n${await tail(logPath)}`);
     if (clock.monotonicMs() > endsAt) throw new Error(`${binary} was not ready within ${options.readyMs} ms:\n${await tail(logPath)}`);
     await clock.sleep(POLL_MS);
   }
