@@ -93,6 +93,7 @@ export class SimNode {
       pool: { target: sandboxesMax, free: sandboxesMax - running, starting: 0, waiting: 0 },
       layers: [],
       activity: [],
+      stores: [],
       at: this.#timeline.now,
     };
   }

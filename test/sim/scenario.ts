@@ -108,6 +108,7 @@ function specOf(random: Random): Omit<ForkSpec, "each"> {
     resources: null,
     network: null,
     lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },
+    volumes: [],
     command: hasCommand
       ? { argv: ["/bin/true"], env: {}, cwd: null, user: null, stdin: null, timeoutMs: 30_000, outputMaxBytes: 100, outputToFiles: false }
       : null,

@@ -6,6 +6,7 @@ import { StackLayer } from "./node.ts";
 import { Env, Labels, Lifetime, Name, NetworkPolicy, NodeId, OrgId, Resources, SandboxId, SandboxPath, UserSpec } from "./sandbox.ts";
 import { Quota } from "./scheduler.ts";
 import { event, job, rpc } from "./verbs.ts";
+import { VolumeMounts } from "./volume-mount.ts";
 
 export const ForkId = z.string().regex(idPattern("frk"), "not a fork id");
 
@@ -85,6 +86,8 @@ export const ForkSpec = z.strictObject({
   resources: Resources.partial().nullable(),
   network: NetworkPolicy.nullable(),
   lifetime: Lifetime,
+  /** Put in place of the source's own at the same path, or beside them. The source's others are carried as they are declared. */
+  volumes: VolumeMounts.default([]),
   command: ForkCommand.nullable(),
   policy: ForkPolicy,
   /** What becomes of a child when its command has ended. */
@@ -134,7 +137,7 @@ export const Fork = z.object({
   state: z.enum(FORK_STATES),
   /** Why it ended as it did, or what it waits for: `cancelled`, `deadline`, `source_gone`, `no_room`, `quota`, … */
   stateReason: z.string().nullable(),
-  /** What children have of the source: `files`. */
+  /** What children have of the source: `files`, `volumes`. */
   includes: z.array(z.string()),
   freeze: z.object({ way: FreezeWay, pausedMs: z.number(), skipped: z.array(z.string()).max(100) }).nullable(),
   counts: ForkCounts,
@@ -199,6 +202,9 @@ const FORK_ERRORS = [
   "image.not_ready",
   "sandbox.quota_exceeded",
   "fork.too_many",
+  "volume.not_found",
+  "volume.version_not_found",
+  "volume.not_ready",
   "node.unreachable",
   "database.unavailable",
 ] as const;

@@ -10,3 +10,5 @@ export * from "./node.ts";
 export * from "./sandbox.ts";
 export * from "./scheduler.ts";
 export * from "./verbs.ts";
+export * from "./volume.ts";
+export * from "./volume-mount.ts";

@@ -75,4 +75,16 @@ export const LIMITS = {
   diffFileBytes: 1024 * 1024,
   diffPatchBytes: 64 * 1024 * 1024,
   buildLogBytes: 16 * 1024 * 1024,
+  volumesPerSandbox: 32,
+  volumesPerOrg: 1_000,
+  versionsPerVolume: 1_000,
+  volumeQuotaMbMax: 1024 * 1024 * 1024,
+  mountPathBytes: 1_024,
+  /** One part of a resumable upload: held in memory until its checksum is known. */
+  uploadPartBytesMax: 16 * 1024 * 1024,
+  uploadPartBytesDefault: 8 * 1024 * 1024,
+  uploadBytesMax: 5 * 1024 ** 4,
+  /** Unfinished uploads of one volume. */
+  uploadsPerVolume: 1_000,
+  uploadKeptS: 7 * 24 * 3_600,
 } as const;

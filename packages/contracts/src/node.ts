@@ -5,6 +5,8 @@ import { Digest } from "./image-spec.ts";
 import { LIMITS } from "./limits.ts";
 import { Env, NetworkPolicy, NodeId, OrgId, Resources, SandboxId, SandboxPath, StartPath, StartTiming, UserSpec } from "./sandbox.ts";
 import { event, nodeRpc } from "./verbs.ts";
+import { MountOrder, MountOrders } from "./volume.ts";
+import { MountPath, StoreId } from "./volume-mount.ts";
 
 export const NODE_ACTIVITY_MAX = 2_000;
 export const NODE_PAGE_MAX = 500;
@@ -41,6 +43,18 @@ export const NodeHeartbeat = z.object({
     .array(z.string().regex(/^[0-9a-f]{16}$/))
     .max(NODE_LAYERS_SAID_MAX)
     .default([]),
+  /** The volume stores it knows, and whether it reaches them. A volume is mounted only where its store is `ok`. */
+  stores: z
+    .array(
+      z.object({
+        store: StoreId,
+        kind: z.enum(["directory", "object"]),
+        state: z.enum(["ok", "lost"]),
+        reason: z.string().max(500).nullable(),
+      }),
+    )
+    .max(16)
+    .default([]),
   /** Last activity of sandboxes since the heartbeat before, Unix ms. */
   activity: z.array(z.object({ sandboxId: SandboxId, at: z.int() })).max(NODE_ACTIVITY_MAX),
   at: z.int(),
@@ -73,6 +87,7 @@ export const StartOrder = z.object({
   hostname: z.string(),
   resources: Resources,
   network: NetworkPolicy,
+  mounts: MountOrders.default([]),
   /** How long it may wait for a slot. */
   deadlineMs: z.int(),
 });
@@ -87,7 +102,40 @@ export const NodeStart = nodeRpc("sandbox.start", {
     z.object({ kind: z.literal("refused"), reason: StartRefusal, retryAfterMs: z.int() }),
   ]),
   deadlineMs: 30_000,
-  errors: ["layer.unavailable", "sandbox.start_failed"],
+  errors: [
+    "layer.unavailable",
+    "sandbox.start_failed",
+    "volume.unreachable",
+    "volume.mount_failed",
+    "volume.subpath_not_found",
+    "volume.not_found",
+    "mount.refused",
+  ],
+});
+
+/** Mounts a volume into a running sandbox. The same mount at the same path again is success; another one there is `mount.exists`. */
+export const NodeMount = nodeRpc("sandbox.mount", {
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), mount: MountOrder }),
+  output: z.object({}),
+  deadlineMs: 30_000,
+  errors: [
+    "sandbox.stale_epoch",
+    "sandbox.not_found",
+    "volume.unreachable",
+    "volume.mount_failed",
+    "volume.subpath_not_found",
+    "volume.not_found",
+    "mount.refused",
+    "mount.exists",
+  ],
+});
+
+/** Nothing there is success. Without `force` refused while processes use it; with it, what they have open stays theirs until they close it. */
+export const NodeUnmount = nodeRpc("sandbox.unmount", {
+  input: z.object({ sandboxId: SandboxId, epoch: z.int(), path: MountPath, force: z.boolean() }),
+  output: z.object({}),
+  deadlineMs: 30_000,
+  errors: ["sandbox.stale_epoch", "sandbox.not_found", "mount.busy", "volume.mount_failed"],
 });
 
 /** Ends its processes, gives up the slot, keeps the disk. With `idleSinceMs` only if nothing happened in it since. */
@@ -182,6 +230,7 @@ export const StartManyOrder = z.object({
   user: UserSpec,
   resources: Resources,
   network: NetworkPolicy,
+  mounts: MountOrders.default([]),
   command: ChildCommand.nullable(),
   /** How long each may wait for a slot. */
   deadlineMs: z.int(),

@@ -1,6 +1,7 @@
 import { idPattern, machine } from "@banyan/kernel";
 import { z } from "zod";
 import { LIMITS } from "./limits.ts";
+import { VolumeMounts } from "./volume-mount.ts";
 
 /** The legal life of a sandbox. Drawn in the docs from this table. */
 export const sandboxMachine = machine({
@@ -120,6 +121,8 @@ export const SandboxSpec = z.strictObject({
   user: UserSpec.nullable(),
   network: NetworkPolicy,
   lifetime: Lifetime,
+  /** Absent in what was written before there were volumes. */
+  volumes: VolumeMounts.default([]),
 });
 export type SandboxSpec = z.infer<typeof SandboxSpec>;
 

@@ -17,6 +17,8 @@ import {
   StartTiming,
 } from "./sandbox.ts";
 import { event, rpc } from "./verbs.ts";
+import { VolumeUser } from "./volume.ts";
+import { MountPath, VersionId, VolumeId, VolumeMount } from "./volume-mount.ts";
 
 /** What an organisation may hold at once. Stopped sandboxes count as sandboxes but hold neither cpu nor memory. */
 export const Quota = z.object({ sandboxes: z.int().min(0), cpu: z.number().min(0), memoryMb: z.int().min(0) });
@@ -41,6 +43,13 @@ const START_ERRORS = [
   "node.unreachable",
   "sandbox.start_failed",
   "sandbox.quota_exceeded",
+  "volume.not_found",
+  "volume.version_not_found",
+  "volume.not_ready",
+  "volume.unreachable",
+  "volume.mount_failed",
+  "volume.subpath_not_found",
+  "mount.refused",
   "database.unavailable",
 ] as const;
 
@@ -215,3 +224,50 @@ export const SandboxChanged = event(
     at: z.int(),
   }),
 );
+
+/** Into a running sandbox at once; into a stopped one at its next start. */
+export const MountVolume = rpc("scheduler", "sandbox.mount", {
+  input: Ref.extend({ mount: VolumeMount }),
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 45_000,
+  errors: [
+    "request.invalid",
+    "sandbox.not_found",
+    "sandbox.illegal_transition",
+    "sandbox.version_conflict",
+    "volume.not_found",
+    "volume.version_not_found",
+    "volume.not_ready",
+    "volume.unreachable",
+    "volume.mount_failed",
+    "volume.subpath_not_found",
+    "mount.refused",
+    "mount.exists",
+    "node.unreachable",
+    "database.unavailable",
+  ],
+});
+
+export const UnmountVolume = rpc("scheduler", "sandbox.unmount", {
+  input: Ref.extend({ path: MountPath, force: z.boolean() }),
+  output: z.object({ sandbox: SandboxRecord }),
+  deadlineMs: 45_000,
+  errors: [
+    "sandbox.not_found",
+    "sandbox.illegal_transition",
+    "sandbox.version_conflict",
+    "mount.not_found",
+    "mount.busy",
+    "volume.mount_failed",
+    "node.unreachable",
+    "database.unavailable",
+  ],
+});
+
+/** Which sandboxes, in any state but deleted, and unfinished forks have this volume (or only this version of it) among their mounts. */
+export const ListVolumeUsers = rpc("scheduler", "volume.users", {
+  input: z.object({ volumeId: VolumeId, versionId: VersionId.nullable() }),
+  output: z.object({ users: z.array(VolumeUser).max(100), total: z.int() }),
+  deadlineMs: 10_000,
+  errors: ["database.unavailable"],
+});

@@ -4,7 +4,23 @@ import { uuidv7obj } from "uuidv7";
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LENGTH = 26;
 
-export const ID_PREFIXES = ["sbx", "img", "bld", "vol", "frk", "frz", "node", "org", "key", "evt", "exc", "slot", "req"] as const;
+export const ID_PREFIXES = [
+  "sbx",
+  "img",
+  "bld",
+  "vol",
+  "ver",
+  "upl",
+  "frk",
+  "frz",
+  "node",
+  "org",
+  "key",
+  "evt",
+  "exc",
+  "slot",
+  "req",
+] as const;
 export type IdPrefix = (typeof ID_PREFIXES)[number];
 export type Id<P extends IdPrefix> = `${P}_${string}`;
 

@@ -217,6 +217,7 @@ function singleOf(order: StartManyOrder, child: Child): StartOrder {
     hostname,
     resources,
     network,
+    mounts: [],
     deadlineMs,
   };
 }

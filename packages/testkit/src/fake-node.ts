@@ -231,6 +231,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
         pool: { target: slots, free, starting: 0, waiting },
         layers: [],
         activity,
+        stores: [],
         at: clock.now(),
       });
     },

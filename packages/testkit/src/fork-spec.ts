@@ -11,6 +11,7 @@ export const forkSpec = (spec: Partial<ForkSpec> = {}): ForkSpec => ({
   resources: null,
   network: null,
   lifetime: DEFAULT_LIFETIME,
+  volumes: [],
   command: null,
   policy: { kind: "all" },
   after: "keep",

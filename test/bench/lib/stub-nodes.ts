@@ -159,6 +159,7 @@ function heartbeat(nodeId: string): NodeHeartbeat {
     pool: { target: Number(sandboxesMax), free, starting: 0, waiting: 0 },
     layers: [],
     activity: [],
+    stores: [],
     at: Date.now(),
   };
 }

@@ -16,7 +16,7 @@ export function command(shell: string, changes: Partial<Command> = {}): Command 
 
 /** Children of a fork, each knowing its index, as the scheduler orders them. */
 export function manyOrder(node: TestNode, count: number, changes: Partial<ManyOrder> = {}): ManyOrder {
-  const { orgId, layers, env, workdir, user, resources, network, deadlineMs } = node.order();
+  const { orgId, layers, env, workdir, user, resources, network, mounts, deadlineMs } = node.order();
   const forkId = newId("frk");
   const children = Array.from({ length: count }, (_, index) => ({
     index,
@@ -25,7 +25,7 @@ export function manyOrder(node: TestNode, count: number, changes: Partial<ManyOr
     hostname: `child-${index}`,
     env: { BANYAN_FORK_ID: forkId, BANYAN_FORK_INDEX: String(index) },
   }));
-  return { forkId, orgId, layers, env, workdir, user, resources, network, command: null, deadlineMs, children, ...changes };
+  return { forkId, orgId, layers, env, workdir, user, resources, network, mounts, command: null, deadlineMs, children, ...changes };
 }
 
 export async function startChildren(node: TestNode, order: ManyOrder): Promise<ChildAnswer[]> {

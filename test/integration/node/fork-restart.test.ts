@@ -46,8 +46,8 @@ afterAll(async () => {
 });
 
 function startOrder(): StartOrder {
-  const { orgId, env, workdir, user, network, deadlineMs } = order(0);
-  const shared = { orgId, env, workdir, user, network, deadlineMs };
+  const { orgId, env, workdir, user, network, mounts, deadlineMs } = order(0);
+  const shared = { orgId, env, workdir, user, network, mounts, deadlineMs };
   return { ...shared, sandboxId: newId("sbx"), epoch: 1, fresh: true, layers: rootfs, hostname: "source", resources };
 }
 
@@ -75,6 +75,7 @@ function order(count: number, changes: Partial<ManyOrder> = {}): ManyOrder {
     user: "root",
     resources,
     network: { egress: "open", allow: [] },
+    mounts: [],
     command: null,
     deadlineMs: 30_000,
     children,

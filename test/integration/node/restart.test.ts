@@ -39,6 +39,7 @@ async function start(changes: Partial<StartOrder> = {}): Promise<StartOrder> {
     hostname: "test",
     resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128 },
     network: { egress: "open", allow: [] },
+    mounts: [],
     deadlineMs: 20_000,
     ...changes,
   };

@@ -57,6 +57,7 @@ it("adopts what runs and removes what was half made, after kill -9 in the middle
       hostname: "test",
       resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128 },
       network: { egress: "open", allow: [] },
+      mounts: [],
       deadlineMs: 20_000,
     };
     expect(await agent.bus.call(NodeStart.on(agent.nodeId), order)).toMatchObject({ kind: "started" });

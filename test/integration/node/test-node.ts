@@ -63,6 +63,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}, blobs = new Me
       hostname: "test",
       resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128, diskMb: 256 },
       network: { egress: "open", allow: [] },
+      mounts: [],
       deadlineMs: 20_000,
       ...given,
     }),

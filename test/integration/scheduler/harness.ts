@@ -104,6 +104,7 @@ export const specOf = (spec: Partial<SandboxSpec> = {}): SandboxSpec => ({
   user: null,
   network: { egress: "open", allow: [] },
   lifetime: DEFAULT_LIFETIME,
+  volumes: [],
   ...spec,
 });
 

@@ -9,3 +9,4 @@ export * from "./image.ts";
 export * from "./node.ts";
 export * from "./problem.ts";
 export * from "./sandbox.ts";
+export * from "./volume.ts";

@@ -31,6 +31,7 @@ export function specOf(body: api.CreateSandboxBody, image: string): SandboxSpec 
     workdir: body.workdir,
     user: body.user,
     network: body.network,
+    volumes: [],
     lifetime: {
       idleTimeoutS: lifetime.idle_timeout_s,
       maxLifetimeS: lifetime.max_lifetime_s,

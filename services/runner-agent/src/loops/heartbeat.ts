@@ -20,6 +20,7 @@ export function heartbeatOf({ nodeId, state, capacity, registry, pool, layers, c
     pool: pool.status,
     layers: layers.usedLast(NODE_LAYERS_SAID_MAX),
     activity: registry.takeActivity(),
+    stores: [],
     at: clock.now(),
   };
 }

@@ -100,7 +100,7 @@ function hasRun({ registry, tombstones }: NodeParts, { forkId }: Order, { sandbo
 }
 
 function orderOf(order: Order, { sandboxId, epoch, hostname, env }: Child): StartOrder {
-  const { orgId, layers, workdir, user, resources, network, deadlineMs } = order;
-  const shared = { orgId, layers, workdir, user, resources, network, deadlineMs };
+  const { orgId, layers, workdir, user, resources, network, mounts, deadlineMs } = order;
+  const shared = { orgId, layers, workdir, user, resources, network, mounts, deadlineMs };
   return { ...shared, sandboxId, epoch, hostname, fresh: true, env: { ...order.env, ...env } };
 }

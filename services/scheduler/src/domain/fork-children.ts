@@ -75,6 +75,7 @@ export class ForkChildren {
       user: template.user ?? base.config.user,
       resources: template.resources,
       network: template.network,
+      mounts: [],
       command: spec.command === null ? null : commandOf(spec.command, spec.after),
       deadlineMs: slotWaitMs,
       children: children.map(({ index, sandboxId }) => {

@@ -17,6 +17,7 @@ export const forkSpecOf = (spec: Partial<ForkSpec> = {}): ForkSpec => ({
   resources: null,
   network: null,
   lifetime: DEFAULT_LIFETIME,
+  volumes: [],
   command: null,
   policy: { kind: "all" },
   after: "keep",
@@ -112,7 +113,8 @@ export class Rows {
     if (write.fromVersion !== this.fork.version) throw new Error(`write on ${write.fromVersion} of ${this.fork.version}`);
     const { base, freeze } = write.baseChanged ? write.head : this.fork;
     this.fork = { ...this.fork, ...write.head, base, freeze, version: write.version };
-    for (const { outcome: _outcome, ...child } of write.children) this.children.set(child.index, { ...child, sandboxState: null });
+    for (const { outcome: _outcome, ...child } of write.children)
+      this.children.set(child.index, { ...child, sandboxState: null, sandboxReason: null });
     for (const { sandboxId, state } of write.made) this.sandboxes.set(sandboxId, state);
     for (const { sandboxId, to } of write.ended) if (this.sandboxes.has(sandboxId)) this.sandboxes.set(sandboxId, to);
     this.events.push(...write.events);

@@ -18,6 +18,7 @@ export function sandboxOf(changes: Partial<Sandbox> = {}): Sandbox {
       user: null,
       network: { egress: "open", allow: [] },
       lifetime: DEFAULT_LIFETIME,
+      volumes: [],
     },
     stack: {
       imageId: newId("img"),

@@ -53,6 +53,7 @@ export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
     hostname: hostnameOf(id, spec),
     resources: spec.resources,
     network: spec.network,
+    mounts: [],
     deadlineMs: Math.max(0, Math.floor(slotWaitMs)),
   };
 }

@@ -109,6 +109,7 @@ const beat = (changes: Partial<NodeHeartbeat> = {}): NodeHeartbeat => ({
   pool: { target: 4, free: 4, starting: 0, waiting: 0 },
   layers: [],
   activity: [],
+  stores: [],
   at: 1,
   ...changes,
 });

@@ -101,6 +101,7 @@ function sharedOf(row: ForkRow, children: ForkChildren) {
     user,
     network,
     lifetime: spec.lifetime,
+    volumes: [],
   };
   const stackOf = (layers: Stack["layers"]): Stack | null => base && { imageId: base.imageId, layers, config: base.config };
   return { spec: common, local: stackOf(base?.layers ?? []), shipped: stackOf(children.layers("")) };
