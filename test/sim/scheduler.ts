@@ -118,7 +118,7 @@ export class SimScheduler {
 
   died(sandboxId: string): void {
     if (!this.#alive || this.#parts.store.sandboxes.get(sandboxId)?.state !== "running") return;
-    if (this.#parts.store.endSandbox(sandboxId, "stopped")) this.#changed(sandboxId, "stopped");
+    if (this.#parts.store.endSandbox(sandboxId, "stopped")) this.#changed(sandboxId, "stopped", "slot_died");
   }
 
   /** A message of the stream. It is acknowledged when what it says is written. */
@@ -368,10 +368,10 @@ export class SimScheduler {
     );
   }
 
-  #changed(sandboxId: string, state: SandboxState): void {
+  #changed(sandboxId: string, state: SandboxState, reason: string | null = null): void {
     const row = this.#parts.store.sandboxes.get(sandboxId);
     if (row !== undefined) this.#follow(row);
-    this.book.sandboxChanged(sandboxId, state, this.#parts.timeline.now);
+    this.book.sandboxChanged(sandboxId, { state, reason }, this.#parts.timeline.now);
     this.#pump();
   }
 

@@ -177,7 +177,7 @@ class World {
   /** Whoever cancels asks again until that is written down. */
   #cancel(forkId: string, deletesAll: boolean): void {
     const fork = this.#store.forks.get(forkId);
-    if (fork !== undefined && (fork.state === "ending" || forkMachine.isFinal(fork.state))) return;
+    if (fork !== undefined && (forkMachine.isFinal(fork.state) || (fork.state === "ending" && (!deletesAll || fork.deletesAll)))) return;
     if (fork !== undefined && this.#scheduler.alive) this.#mustEnd(forkId, this.#timeline.now);
     this.#scheduler.cancel(forkId, deletesAll);
     this.#timeline.after(LOOK_EVERY_MS, () => this.#cancel(forkId, deletesAll));

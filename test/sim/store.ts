@@ -39,6 +39,7 @@ export class SimStore {
     return Array.from(this.#childrenOf(forkId).values(), (child) => ({
       ...child,
       sandboxState: child.sandboxId === null ? null : (this.sandboxes.get(child.sandboxId)?.state ?? null),
+      sandboxReason: null,
     }));
   }
 

@@ -39,8 +39,14 @@ export interface FakeForks {
   onChild: ((child: Child) => ChildAnswer | null) | null;
   /** How a child's command ends. Null: interrupted. "never": it does not. Default: 0, at once. */
   outcomeOf: (child: Child) => ForkOutcome | null | "never" | Promise<ForkOutcome | null>;
+  /** False: it does not tell of commands that were cut short with their sandbox. */
+  saysInterrupted: boolean;
+  /** The sandbox has ended under its command, if it has one. */
+  interrupt(sandboxId: string): void;
   onFreeze: (() => Promise<void>) | null;
   onShip: (() => Promise<void>) | null;
+  /** Before sandboxes are deleted. May take its time, or throw. */
+  onDelete: (() => Promise<void>) | null;
 }
 
 interface Parts {
@@ -77,13 +83,17 @@ export const fakeForks = (): FakeForks => ({
   onBatchDone: null,
   onChild: null,
   outcomeOf: () => outcome(0),
+  saysInterrupted: true,
+  interrupt: () => {},
   onFreeze: null,
   onShip: null,
+  onDelete: null,
 });
 
 /** The node verbs of forks, kept by the rules of their contracts. */
 export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Served[] {
   const { nodeId, forks, sandboxes, deleted } = node;
+  const underWay = new Map<string, { forkId: string; index: number; epoch: number }>();
   let unsaid: (InputOf<typeof ForkChildrenFinished>["children"][number] & { forkId: string })[] = [];
 
   function say(): void {
@@ -99,17 +109,30 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
   async function runCommand(order: StartManyOrder, child: Child): Promise<void> {
     const { index, sandboxId, epoch } = child;
     forks.ran.push(sandboxId);
+    underWay.set(sandboxId, { forkId: order.forkId, index, epoch });
     const ended = await forks.outcomeOf(child);
     const there = sandboxes.get(sandboxId);
     // Of one that was deleted or stopped meanwhile nothing is said.
     if (ended === "never" || there?.state !== "running" || there.epoch !== epoch) return;
+    underWay.delete(sandboxId);
     const after = ended === null ? "keep" : (order.command?.after ?? "keep");
     if (after === "stop") there.state = "stopped";
     if (after === "delete") sandboxes.delete(sandboxId);
     const sandbox = after === "keep" ? "running" : after === "stop" ? "stopped" : "deleted";
-    if (unsaid.length === 0) setTimeout(say, GATHER_MS);
-    unsaid.push({ forkId: order.forkId, index, sandboxId, epoch, outcome: ended, sandbox, at: clock.now() });
+    tell({ forkId: order.forkId, index, sandboxId, epoch, outcome: ended, sandbox, at: clock.now() });
   }
+
+  function tell(one: (typeof unsaid)[number]): void {
+    if (unsaid.length === 0) setTimeout(say, GATHER_MS);
+    unsaid.push(one);
+  }
+
+  forks.interrupt = (sandboxId) => {
+    const cut = underWay.get(sandboxId);
+    if (cut === undefined || !forks.saysInterrupted) return;
+    underWay.delete(sandboxId);
+    tell({ ...cut, sandboxId, outcome: null, sandbox: "stopped", at: clock.now() });
+  };
 
   async function startMany(order: StartManyOrder): Promise<ManyAnswer> {
     forks.batches.push(order);
@@ -132,6 +155,7 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
   }
 
   async function deleteMany(input: InputOf<typeof NodeDeleteMany>): Promise<OutputOf<typeof NodeDeleteMany>> {
+    await forks.onDelete?.();
     const stale: string[] = [];
     for (const { sandboxId, epoch } of input.sandboxes) {
       if ((sandboxes.get(sandboxId)?.epoch ?? 0) > epoch) stale.push(sandboxId);

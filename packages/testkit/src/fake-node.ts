@@ -136,6 +136,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     if (there === undefined) return { outcome: "absent" };
     if (there.epoch > epoch) throw fault("sandbox.stale_epoch", { epoch: there.epoch });
     if (idleSince !== null && there.state === "running" && there.lastActiveAt > idleSince) return { outcome: "active" };
+    if (there.state === "running") node.forks.interrupt(sandboxId);
     there.state = "stopped";
     // A stop of a later epoch overtakes a start that is still on its way.
     there.epoch = epoch;
@@ -213,6 +214,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
       const there = node.sandboxes.get(sandboxId);
       if (there === undefined) return;
       there.state = "stopped";
+      node.forks.interrupt(sandboxId);
       await bus.emit(SandboxDied, sandboxId, { sandboxId, nodeId, epoch: there.epoch, reason, at: clock.now() });
     },
     async beat() {

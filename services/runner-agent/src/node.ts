@@ -35,7 +35,7 @@ const RECONCILE_MS = 30_000;
 const TIDY_LAYERS_MS = 60_000;
 const REMOVE_TIMEOUT_MS = 10 * 60_000;
 const SNAPSHOTS_MAX = 2;
-const COMMANDS_MAX = 256;
+const COUNTS_MAX = 64;
 
 export interface NodeDeps {
   blobs: LayerBlobs;
@@ -172,7 +172,7 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     journal: new Journal(join(dataDir, "journal")),
     tombstones: new Tombstones(join(dataDir, "tombstones")),
     outcomes: new Outcomes(join(dataDir, "outcomes")),
-    commandPlaces: new Gate(COMMANDS_MAX),
+    counts: new Gate(COUNTS_MAX),
     commands: new Set(),
     ending: new AbortController(),
     registry: new SandboxRegistry(clock),

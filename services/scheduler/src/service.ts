@@ -41,7 +41,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
       late,
       clock,
       onSaid: () => onSaid(),
-      onChildChanged: ({ id, state }) => forks.sandboxChanged(id, state),
+      onChildChanged: (sandbox) => forks.sandboxChanged(sandbox),
     }),
     ledger,
     nodes,

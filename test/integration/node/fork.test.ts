@@ -157,6 +157,16 @@ describe("a child's command", () => {
     await eventually(() => expect(node.parts.commands.size).toBe(0));
     expect(outcomesOf(node, order)).toMatchObject([{ index: 1, outcome: null, sandbox: "stopped" }]);
   });
+
+  it("is told as interrupted at once where its slot is killed", async () => {
+    const order = manyOrder(node, 2, { command: command("sleep 300") });
+    await startChildren(node, order);
+    for (const { sandboxId } of order.children) process.kill(node.parts.registry.get(sandboxId)?.run?.slot.pid ?? 0, "SIGKILL");
+    expect((await ended(order, 2)).map(({ outcome, sandbox }) => [outcome, sandbox])).toEqual([
+      [null, "stopped"],
+      [null, "stopped"],
+    ]);
+  });
 });
 
 it("names what a parent has changed since it was frozen, and nothing where it is as it was", async () => {

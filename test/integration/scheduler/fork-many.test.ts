@@ -88,6 +88,29 @@ it("gives each organisation its share", async () => {
   await ended(world, large.id);
 });
 
+it("deletes all of its children where that is asked for while it ends, also after a restart", async () => {
+  for (const restarts of [false, true]) {
+    const [node] = await readyNodes(world, 1);
+    if (!node) throw new Error("no node");
+    node.forks.outcomeOf = ({ index }) => (index < 2 ? outcome(0) : "never");
+    const { id } = await fork(world, { count: 4, command: command(), after: "keep" });
+    await eventually(async () => expect((await getFork(world, id)).counts).toMatchObject({ succeeded: 2, running: 2 }));
+    const gate = Promise.withResolvers<void>();
+    node.forks.onDelete = () => gate.promise;
+    expect(await cancelFork(world, id)).toMatchObject({ state: "ending" });
+    expect(await cancelFork(world, id, true)).toMatchObject({ state: "ending" });
+    if (restarts) {
+      await world.stopScheduler();
+      gate.resolve();
+      await world.startScheduler();
+    } else gate.resolve();
+    expect(await ended(world, id)).toMatchObject({ state: "cancelled", counts: { succeeded: 2, cancelled: 2 } });
+    await eventually(async () => expect(await sandboxStates(world, id)).toEqual({ deleted: 4 }));
+    expect(node.sandboxes.size).toBe(0);
+    await node.stop();
+  }
+});
+
 it("is cancelled: what runs is deleted, what waits is not begun, and the counts add up", async () => {
   const nodes = await readyNodes(world, 2, { capacity: { cpu: 5 } });
   for (const node of nodes) node.forks.outcomeOf = () => "never";

@@ -193,19 +193,47 @@ it("runs an interrupted command again in a new child", async () => {
   expect(await sandboxStates(world, id)).toEqual({ running: 3, deleted: 1 });
 });
 
-it("counts a child as cancelled that its owner deletes, and as failed one whose sandbox dies", async () => {
+it("counts a child as cancelled that its owner deletes, as failed one that it stops, and as lost one whose sandbox dies, at once", async () => {
   const [node] = await readyNodes(world, 1);
   if (!node) throw new Error("no node");
   node.forks.outcomeOf = () => "never";
-  const { id } = await fork(world, { count: 2, command: command() });
-  await eventually(async () => expect((await getFork(world, id)).counts.running).toBe(2));
-  const [deleted, dies] = await childrenOf(world, id);
-  await world.remove(deleted?.sandboxId ?? "");
-  await eventually(async () => expect((await getFork(world, id)).counts).toMatchObject({ cancelled: 1, running: 1 }));
-  await node.die(dies?.sandboxId ?? "", "oom");
-  await eventually(async () => expect((await world.get(dies?.sandboxId ?? "")).state).toBe("stopped"));
+  const { id } = await fork(world, { count: 4, command: command(), retries: 0 });
+  await eventually(async () => expect((await getFork(world, id)).counts.running).toBe(4));
+  const [deleted, stopped, dies, silent] = (await childrenOf(world, id)).map(({ sandboxId }) => sandboxId ?? "");
+  await world.remove(deleted ?? "");
+  await eventually(async () => expect((await getFork(world, id)).counts).toMatchObject({ cancelled: 1, running: 3 }));
+  await world.stopSandbox(stopped ?? "");
+  await eventually(async () => expect((await getFork(world, id)).counts).toMatchObject({ cancelled: 1, failed: 1, running: 2 }));
+  await node.die(dies ?? "");
+  await eventually(async () => expect((await getFork(world, id)).counts).toMatchObject({ cancelled: 1, failed: 1, lost: 1, running: 1 }));
+  // Of one whose node says nothing it is known when the node has had its time.
+  node.forks.saysInterrupted = false;
+  await node.die(silent ?? "");
+  await eventually(async () => expect((await world.get(silent ?? "")).state).toBe("stopped"));
   clock.age(60_000);
-  expect(await ended(world, id)).toMatchObject({ state: "done", counts: { cancelled: 1, failed: 1 } });
+  expect(await ended(world, id)).toMatchObject({ state: "done", counts: { cancelled: 1, failed: 1, lost: 2 } });
+  expect((await childrenOf(world, id)).map(({ error }) => error?.code)).toEqual([
+    "sandbox.deleted",
+    "sandbox.stopped",
+    "sandbox.died",
+    "sandbox.died",
+  ]);
+  expect(await sandboxStates(world, id)).toEqual({ deleted: 1, stopped: 3 });
+});
+
+it("makes a child again whose sandbox died under its command, once for each death", async () => {
+  const [node] = await readyNodes(world, 1);
+  if (!node) throw new Error("no node");
+  node.forks.outcomeOf = () => "never";
+  const { id } = await fork(world, { count: 2, command: command(), retries: 1 });
+  await eventually(async () => expect((await getFork(world, id)).counts.running).toBe(2));
+  const before = await childrenOf(world, id);
+  node.forks.outcomeOf = () => outcome(0);
+  for (const { sandboxId } of before) await node.die(sandboxId ?? "");
+  expect(await ended(world, id)).toMatchObject({ state: "done", counts: { succeeded: 2 } });
+  expect((await childrenOf(world, id)).map(({ attempts }) => attempts)).toEqual([2, 2]);
+  expect(node.forks.ran).toHaveLength(4);
+  for (const { sandboxId } of before) await eventually(() => expect(node.sandboxes.has(sandboxId ?? "")).toBe(false));
 });
 
 it("forgets a fork when it has been kept long enough, and nothing of one that goes on", async () => {

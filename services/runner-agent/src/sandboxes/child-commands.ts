@@ -8,18 +8,16 @@ import { stopSandbox } from "./stop.ts";
 const END_MS = 5_000;
 const PING_DEADLINE_MS = 5_000;
 
-/** Lets a child's command run as soon as there is a place for it. Its outcome is written down, and said, when it has ended. */
+/** Lets a child's command begin: there are never more than the node has slots. Its outcome is written down, and said, when it has ended. */
 export function beginCommand(parts: NodeParts, run: ChildRun): void {
-  track(parts, run.sandboxId, () =>
-    parts.commandPlaces.run(async () => {
-      const outcome = await runChildCommand(parts, run);
-      // This process ends: the next one says so.
-      if (outcome === null && parts.ending.signal.aborted) return;
-      const { forkId, index, sandboxId, epoch, command } = run;
-      const at = parts.clock.now();
-      await settle(parts, { format: 1, forkId, index, sandboxId, epoch, outcome, after: command.after, sandbox: null, at });
-    }),
-  );
+  track(parts, run.sandboxId, async () => {
+    const outcome = await runChildCommand(parts, run);
+    // This process ends: the next one says so.
+    if (outcome === null && parts.ending.signal.aborted) return;
+    const { forkId, index, sandboxId, epoch, command } = run;
+    const at = parts.clock.now();
+    await settle(parts, { format: 1, forkId, index, sandboxId, epoch, outcome, after: command.after, sandbox: null, at });
+  });
 }
 
 /** After a restart: what had ended is brought to its end, and what was under way is interrupted. */

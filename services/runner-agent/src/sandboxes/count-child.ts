@@ -7,7 +7,7 @@ const LEFT_OUT = "var/tmp/banyan-fork";
 
 /** What a child changed since the fork, without what its start put there. Null where it cannot be told. */
 export async function countChild(
-  { registry, layers, disk, attach }: NodeParts,
+  { registry, layers, disk, attach, counts }: NodeParts,
   { sandboxId, epoch }: { sandboxId: string; epoch: number },
 ): Promise<ChangeSummary | null> {
   const entry = registry.get(sandboxId)?.entry;
@@ -15,5 +15,5 @@ export async function countChild(
   const { upper } = disk.driver.paths(sandboxId);
   const leftOut = [LEFT_OUT, ...(await seededFiles(upper))];
   const base = entry.layers.map(({ digest }) => layers.path(digest)).reverse();
-  return countChanges(attach.run, { now: [upper], before: [], base, leftOut });
+  return counts.run(() => countChanges(attach.run, { now: [upper], before: [], base, leftOut }));
 }

@@ -42,9 +42,9 @@ export interface NodeParts {
   readonly tombstones: Tombstones;
   /** How commands of children ended, until that is said. */
   readonly outcomes: Outcomes;
-  /** Commands of children at once. */
-  readonly commandPlaces: Gate;
-  /** Those under way or waiting for a place. */
+  /** Children whose changes are counted at once: each reads a disk. */
+  readonly counts: Gate;
+  /** Commands of children that are under way. */
   readonly commands: Set<Promise<void>>;
   /** Aborted when this process gives the node up. */
   readonly ending: AbortController;

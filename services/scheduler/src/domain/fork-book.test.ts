@@ -125,13 +125,68 @@ it("deletes what it would have kept when that is asked for while it ends", () =>
   expect(new Set(rows.sandboxes.values())).toEqual(new Set(["deleted"]));
 });
 
+it("stays as it ended when a cancel or its deadline comes before that is written", () => {
+  for (const late of [
+    (book: ForkBook, id: string) => book.cancel(id, { reason: "cancelled", deletesAll: true }, 4),
+    (book: ForkBook) => book.tick(present(100_000_000)),
+  ]) {
+    const { book, rows } = begun({ count: 1, command: COMMAND });
+    const [batch] = book.plan(view(1));
+    drain(book, rows);
+    const sandboxId = batch?.children[0]?.sandboxId ?? "";
+    book.finished(rows.fork.id, [{ index: 0, sandboxId, outcome: ended(0), sandbox: "stopped" }], 3);
+    late(book, rows.fork.id);
+    drain(book, rows);
+    expect(rows.fork).toMatchObject({ state: "done", stateReason: null, counts: { succeeded: 1 } });
+  }
+});
+
+it("says what cut a command short, and makes only that child again which nobody stopped", () => {
+  const cases = [
+    [{ state: "stopped", reason: "slot_died" }, "lost", "sandbox.died"],
+    [{ state: "stopping", reason: "drained" }, "lost", "node.drained"],
+    [{ state: "failed", reason: "disk_lost" }, "lost", "sandbox.lost"],
+    [{ state: "stopping", reason: null }, "failed", "sandbox.stopped"],
+    [{ state: "stopping", reason: "moving" }, "failed", "sandbox.stopped"],
+  ] as const;
+  for (const [change, state, code] of cases) {
+    for (const isTold of [true, false]) {
+      const { book, rows } = begun({ count: 1, command: COMMAND, retries: 0 });
+      const [batch] = book.plan(view(1));
+      book.settled(batch?.id ?? 0, [STARTED], 2);
+      drain(book, rows);
+      const sandboxId = batch?.children[0]?.sandboxId ?? "";
+      book.sandboxChanged(sandboxId, change, 3);
+      if (isTold) book.finished(rows.fork.id, [{ index: 0, sandboxId, outcome: null, sandbox: "stopped" }], 4);
+      else book.tick(present(40_000));
+      // Said again, it is heard once.
+      book.finished(rows.fork.id, [{ index: 0, sandboxId, outcome: null, sandbox: "stopped" }], 50_000);
+      drain(book, rows);
+      expect(rows.children.get(0), `${change.state}, ${change.reason}`).toMatchObject({ state, error: { code } });
+      expect(rows.fork.counts).toMatchObject({ running: 0, [state]: 1 });
+    }
+  }
+});
+
+it("believes its node, who knows how a command ended before its sandbox did", () => {
+  const { book, rows } = begun({ count: 1, command: COMMAND });
+  const [batch] = book.plan(view(1));
+  book.settled(batch?.id ?? 0, [STARTED], 2);
+  const sandboxId = batch?.children[0]?.sandboxId ?? "";
+  book.sandboxChanged(sandboxId, { state: "stopped", reason: "slot_died" }, 3);
+  book.finished(rows.fork.id, [{ index: 0, sandboxId, outcome: ended(0), sandbox: "stopped" }], 4);
+  drain(book, rows);
+  expect(rows.children.get(0)).toMatchObject({ state: "succeeded" });
+});
+
 const event = fc.oneof(
   fc.record({ kind: fc.constant("plan" as const) }),
   fc.record({ kind: fc.constant("write" as const) }),
   fc.record({ kind: fc.constantFrom("answer" as const, "refuse" as const, "fail" as const, "doubt" as const), pick: fc.nat() }),
   fc.record({ kind: fc.constantFrom("succeed" as const, "exit" as const, "interrupt" as const), pick: fc.nat() }),
-  fc.record({ kind: fc.constantFrom("lose" as const, "remove" as const), pick: fc.nat() }),
+  fc.record({ kind: fc.constantFrom("lose" as const, "remove" as const, "stop" as const, "die" as const), pick: fc.nat() }),
   fc.record({ kind: fc.constant("crash" as const) }),
+  fc.record({ kind: fc.constantFrom("cancel" as const, "clear" as const) }),
   fc.record({ kind: fc.constant("wait" as const), ms: fc.nat(20_000) }),
 );
 
@@ -149,6 +204,7 @@ it("keeps its promises through any sequence of events and crashes", () => {
       const rows = new Rows(forkRow({ ...spec, command: spec.command ? COMMAND : null, losers: "delete", deadlineS: 3_600 }));
       let book = newBook();
       let now = 1;
+      let cancelled = false;
       book.add(rows.fork, [], now);
       const write = (): void => {
         const before = new Map([...rows.children].map(([index, { state }]) => [index, state]));
@@ -207,7 +263,19 @@ it("keeps its promises through any sequence of events and crashes", () => {
             book.nodeLost(NODES[happened.pick % NODES.length] ?? "", now);
             break;
           case "remove":
-            if (child?.sandboxId) book.sandboxChanged(child.sandboxId, "deleting", now);
+            if (child?.sandboxId) book.sandboxChanged(child.sandboxId, { state: "deleting", reason: null }, now);
+            break;
+          case "stop":
+          case "die": {
+            const reason = happened.kind === "die" ? "slot_died" : null;
+            if (child?.sandboxId) book.sandboxChanged(child.sandboxId, { state: "stopped", reason }, now);
+            break;
+          }
+          case "cancel":
+          case "clear":
+            // As after an end that is written: then it is out of the book's hands.
+            cancelled ||= !hasEnded(rows.fork.state);
+            book.cancel(rows.fork.id, { reason: "cancelled", deletesAll: happened.kind === "clear" }, now);
             break;
           case "wait":
             now += happened.ms;
@@ -241,7 +309,9 @@ it("keeps its promises through any sequence of events and crashes", () => {
         if (spec.command) book.finished(rows.fork.id, reports, now);
         write();
       }
-      expect(rows.fork.state).toBe("done");
+      expect(cancelled ? ["done", "cancelled"] : ["done"]).toContain(rows.fork.state);
+      if (rows.fork.deletesAll)
+        expect([...rows.sandboxes.values()].filter((state) => state !== "deleted" && state !== "deleting")).toEqual([]);
       expect(rows.fork.counts).toMatchObject({ waiting: 0, starting: 0, ...(spec.command && { running: 0 }) });
       expect(rows.events.map(({ seq }) => seq)).toEqual(rows.events.map((_, at) => at + 2));
     }),

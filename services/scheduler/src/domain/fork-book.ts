@@ -1,4 +1,4 @@
-import type { ForkBase, SandboxState } from "@banyan/contracts";
+import type { ForkBase } from "@banyan/contracts";
 import { type ForkRow, type Freeze, hasEnded, type LoadedChild } from "./fork.ts";
 import { beginPreparing, beginShipping, finishPreparing, finishShipping, retryPreparing, retryShipping } from "./fork-base.ts";
 import { doubtBatch, resumeStart, settleBatch, startBatch } from "./fork-batches.ts";
@@ -8,7 +8,7 @@ import { type Batch, ForkMemory } from "./fork-memory.ts";
 import { loseNode } from "./fork-node-loss.ts";
 import type { Answer, Report } from "./fork-outcomes.ts";
 import { type PlanView, planForks } from "./fork-plan.ts";
-import { awaitReport, hearReports, sandboxChanged } from "./fork-reports.ts";
+import { awaitReport, hearReports, type Interruption, type SandboxChange, sandboxChanged } from "./fork-reports.ts";
 import { type ForkWrite, mergeSteps, type Step, takeSteps } from "./fork-steps.ts";
 import { type NodesView, tickForks } from "./fork-tick.ts";
 
@@ -75,8 +75,9 @@ export class ForkBook {
     fork.loaded();
     // What befell sandboxes while nobody was there to hear; when all children are known, for it may be the end of the fork.
     if (row.state === "running") {
-      for (const { sandboxId, sandboxState } of children)
-        if (sandboxId !== null && sandboxState !== "running") this.sandboxChanged(sandboxId, sandboxState ?? "deleted", now);
+      for (const { sandboxId, sandboxState, sandboxReason: reason } of children)
+        if (sandboxId !== null && sandboxState !== "running")
+          this.sandboxChanged(sandboxId, { state: sandboxState ?? "deleted", reason }, now);
     }
     if (row.state === "preparing") beginPreparing(memory, fork, now);
     else if (row.state === "ending") carryOutEnd(memory, fork, now);
@@ -152,15 +153,15 @@ export class ForkBook {
   }
 
   /** The row of a child's sandbox changed otherwise than by this book. */
-  sandboxChanged(sandboxId: string, state: SandboxState, now: number): void {
+  sandboxChanged(sandboxId: string, changed: SandboxChange, now: number): void {
     const owner = this.#memory.owners.get(sandboxId);
-    if (owner !== undefined) sandboxChanged(this.#memory, owner, state, now);
+    if (owner !== undefined) sandboxChanged(this.#memory, owner, changed, now);
   }
 
   /** The sandbox was seen to have ended on its node: it has a while to say how. */
-  awaitReport(sandboxId: string, as: "failed" | "lost", now: number): void {
+  awaitReport(sandboxId: string, how: Interruption, now: number): void {
     const owner = this.#memory.owners.get(sandboxId);
-    if (owner !== undefined) awaitReport(owner, as, now);
+    if (owner !== undefined) awaitReport(owner, how, now);
   }
 
   /** The node is gone for good: its operator removed it, or it was silent for too long. */

@@ -1,4 +1,5 @@
 import { LIMITS } from "@banyan/contracts";
+import { hasEnded } from "./fork.ts";
 import { SOURCE_LOST } from "./fork-errors.ts";
 import type { Child, LiveFork } from "./fork-live.ts";
 import type { ForkMemory } from "./fork-memory.ts";
@@ -22,8 +23,9 @@ export function winFork(memory: ForkMemory, fork: LiveFork, winner: Child, now: 
   endFork(memory, fork, { as: "done", reason: null }, now);
 }
 
-/** Of a fork that is ending already, only what it leaves behind may still change. */
+/** Of a fork that is ending already, only what it leaves behind may still change; of one whose end only waits to be written, nothing. */
 export function cancelFork(memory: ForkMemory, fork: LiveFork, how: { reason: string; deletesAll: boolean }, now: number): void {
+  if (hasEnded(fork.head.state)) return;
   if (fork.head.state !== "ending") {
     endFork(memory, fork, { as: "cancelled", ...how }, now);
     return;
@@ -37,7 +39,7 @@ export function cancelFork(memory: ForkMemory, fork: LiveFork, how: { reason: st
 }
 
 export function endFork(memory: ForkMemory, fork: LiveFork, how: Ending, now: number): void {
-  if (fork.head.state === "ending") return;
+  if (fork.head.state === "ending" || hasEnded(fork.head.state)) return;
   memory.change(fork, now, (draft) => {
     Object.assign(fork.head, { state: "ending", stateReason: how.reason, endsAs: how.as, deletesAll: how.deletesAll ?? false });
     draft.stateTold = true;

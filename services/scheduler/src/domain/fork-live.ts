@@ -9,8 +9,14 @@ export interface Child extends ChildRow {
   batchId: number | null;
   /** Its sandbox has a row and is not known to be deleted. */
   live: boolean;
-  /** Something befell its sandbox while its command ran: what it counts as, unless its node tells by then how the command ended. */
-  grace: { until: number; as: "failed" | "lost"; error: ChildError } | null;
+  grace: Grace | null;
+}
+
+/** Something befell its sandbox while its command ran: what it counts as, unless its node tells by then how the command ended. */
+export interface Grace {
+  until: number;
+  as: "failed" | "lost";
+  error: ChildError;
 }
 
 /** A step while it is being made. */
@@ -92,7 +98,7 @@ export class LiveFork {
 
   /** Takes up a row again. */
   load(row: LoadedChild): Child {
-    const { sandboxState, ...columns } = row;
+    const { sandboxState, sandboxReason: _sandboxReason, ...columns } = row;
     const live = sandboxState !== null && sandboxState !== "deleting" && sandboxState !== "deleted";
     const child: Child = { ...columns, batchId: null, live, grace: null };
     this.planned[row.index] = child;
@@ -158,7 +164,7 @@ export class LiveFork {
     this.again.push(child.index);
   }
 
-  wait(child: Child, grace: NonNullable<Child["grace"]>): void {
+  wait(child: Child, grace: Grace): void {
     child.grace = grace;
     this.graces.add(child);
   }

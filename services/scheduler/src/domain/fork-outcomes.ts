@@ -3,8 +3,8 @@ import { unreachable } from "@banyan/kernel";
 import type { z } from "zod";
 import type { ChildError } from "./fork.ts";
 import { coolOff } from "./fork-cool-off.ts";
-import { INTERRUPTED, NO_SCORE } from "./fork-errors.ts";
-import type { Child, Draft, LiveFork } from "./fork-live.ts";
+import { INTERRUPTED, NO_SCORE, SANDBOX_DIED } from "./fork-errors.ts";
+import type { Child, Draft, Grace, LiveFork } from "./fork-live.ts";
 import { scoreOf } from "./fork-score.ts";
 
 export type Answer =
@@ -82,10 +82,10 @@ export class ChildOutcomes {
       Object.assign(child, { startedAt: draft.at, batchId: null, live: true });
       draft.made.push({ sandboxId, index: child.index, nodeId, state: sandbox, reason: null, startedAt: draft.at });
     } else if (child.state === "starting") draft.freed.push(sandboxId);
-    else if (sandbox !== "running") draft.end(child, sandbox, "fork_finished");
+    else if (sandbox !== "running") draft.end(child, sandbox, outcome === null ? "slot_died" : "fork_finished");
     if (sandbox === "deleted") child.live = false;
     if (outcome === null) {
-      this.lose(child, INTERRUPTED, { hasNode: true });
+      this.interrupted(child, child.grace ?? { as: "lost", error: sandbox === "stopped" ? SANDBOX_DIED : INTERRUPTED });
       return false;
     }
     const { policy } = this.#fork.row.spec;
@@ -94,6 +94,12 @@ export class ChildOutcomes {
     const succeeded = outcome.exitCode === 0 && !unscored;
     this.close(child, succeeded ? "succeeded" : "failed", unscored ? NO_SCORE : null, outcome);
     return succeeded;
+  }
+
+  /** Its command was cut short, and nobody knows how it would have ended. */
+  interrupted(child: Child, { as, error }: Pick<Grace, "as" | "error">): void {
+    if (as === "failed") this.close(child, "failed", error);
+    else this.lose(child, error, { hasNode: true });
   }
 
   /** What it did does not count. Where it may be made again, nothing of it is to be left. */

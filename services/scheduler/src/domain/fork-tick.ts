@@ -1,3 +1,4 @@
+import { hasEnded } from "./fork.ts";
 import { beginPreparing } from "./fork-base.ts";
 import { resendBatch } from "./fork-batches.ts";
 import { endFork, lookForEnd } from "./fork-end.ts";
@@ -24,7 +25,7 @@ export function tickForks(memory: ForkMemory, view: NodesView): void {
 function tickFork(memory: ForkMemory, fork: LiveFork, view: NodesView): void {
   const { now } = view;
   const { preparing, head } = fork;
-  if (head.state === "ending") return;
+  if (head.state === "ending" || hasEnded(head.state)) return;
   if (now >= fork.row.deadlineAt) {
     endFork(memory, fork, { as: "cancelled", reason: "deadline" }, now);
     return;

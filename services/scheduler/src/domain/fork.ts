@@ -84,9 +84,10 @@ export interface ChildRow {
   endedAt: number | null;
 }
 
-/** A row as the book takes it up again: with the state of its sandbox, null where that has no row. */
+/** A row as the book takes it up again: with the state of its sandbox and why it is in it, null where that has no row. */
 export interface LoadedChild extends ChildRow {
   sandboxState: SandboxState | null;
+  sandboxReason: string | null;
 }
 
 /** A child's row as a write changes it. `outcome` undefined: as it was. */

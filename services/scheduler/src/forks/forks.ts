@@ -1,11 +1,12 @@
 import type { InputOf } from "@banyan/contracts";
-import { type ForkChildrenFinished, fault, type SandboxState } from "@banyan/contracts";
+import { type ForkChildrenFinished, fault } from "@banyan/contracts";
 import { newId, retry } from "@banyan/kernel";
 import type { Context } from "../context.ts";
 import type { ForkRow } from "../domain/fork.ts";
 import { type Batch, ForkBook } from "../domain/fork-book.ts";
 import type { LiveFork } from "../domain/fork-live.ts";
 import type { ForkWrite } from "../domain/fork-steps.ts";
+import type { Sandbox } from "../domain/sandbox.ts";
 import type { Written } from "../store/write-fork.ts";
 import { carryOut } from "./carry-out.ts";
 import { cleanOutcome } from "./clean.ts";
@@ -91,9 +92,9 @@ export class Forks {
     await this.written(forkId);
   }
 
-  sandboxChanged(sandboxId: string, state: SandboxState): void {
-    if (!this.book.owns(sandboxId)) return;
-    this.book.sandboxChanged(sandboxId, state, this.parts.clock.now());
+  sandboxChanged({ id, state, stateReason: reason }: Pick<Sandbox, "id" | "state" | "stateReason">): void {
+    if (!this.book.owns(id)) return;
+    this.book.sandboxChanged(id, { state, reason }, this.parts.clock.now());
     this.kick();
   }
 

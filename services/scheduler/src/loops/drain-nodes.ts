@@ -57,7 +57,9 @@ async function stopFor(ctx: Context, id: string, nodeId: string, mode: "move" | 
   if (sandbox.state === "stopped") return sandbox;
   if (sandbox.state !== "running") return null;
   const deadlineAt = ctx.clock.now() + STOP_DEADLINE_MS;
-  const stopping = await ctx.sandboxes.apply(sandbox, { kind: "stop", deadlineAt, reason: mode === "move" ? MOVING : DRAINED });
+  // A child of a fork goes on in another child, if its fork retries it, and not without its command.
+  const moves = mode === "move" && !ctx.forks.book.awaitsReport(id);
+  const stopping = await ctx.sandboxes.apply(sandbox, { kind: "stop", deadlineAt, reason: moves ? MOVING : DRAINED });
   await stopOn(ctx, { sandbox: stopping, graceMs: GRACE_MS, idleSince: null, signal });
   return ctx.sandboxes.apply(stopping, { kind: "stopped", epoch: stopping.epoch });
 }

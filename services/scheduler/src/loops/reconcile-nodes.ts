@@ -56,7 +56,7 @@ export class Reconciler {
     if (action.kind === "delete_orphan") return book.owns(action.id);
     if (action.kind !== "apply" || !book.awaitsReport(action.id)) return false;
     const isGone = action.commands.some(({ kind }) => kind === "lost");
-    book.awaitReport(action.id, isGone ? "lost" : "failed", this.#ctx.clock.now());
+    book.awaitReport(action.id, isGone ? "disk_lost" : "seen_stopped", this.#ctx.clock.now());
     return true;
   }
 

@@ -46,7 +46,8 @@ export const LOADED_PAGE = 5_000;
 export async function loadForkChildren({ sql }: Database, forkId: string, after: number): Promise<LoadedChild[]> {
   return sql<LoadedChild[]>`
     select c.index, c.sandbox_id as "sandboxId", c.node_id as "nodeId", c.state, c.attempts, c.failures, c.losses, c.score, c.error,
-      c.start_ms as "startMs", c.started_at::float8 as "startedAt", c.ended_at::float8 as "endedAt", s.state as "sandboxState"
+      c.start_ms as "startMs", c.started_at::float8 as "startedAt", c.ended_at::float8 as "endedAt", s.state as "sandboxState",
+      s.state_reason as "sandboxReason"
     from fork_children c left join sandboxes s on s.id = c.sandbox_id
     where c.fork_id = ${forkId} and c.index > ${after}
     order by c.index limit ${LOADED_PAGE}`;
