@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { zstdCompressSync } from "node:zlib";
-import { contextBlob, type LayerRef, layerBlob, RegisterImage } from "@banyan/contracts";
+import { contextBlob, LAYER_BLOBS, type LayerRef, layerBlob, RegisterImage } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
 import { pack } from "tar-stream";
@@ -41,6 +41,12 @@ async function upload(): Promise<string> {
   await harness.bus.blobs.put(contextBlob(harness.orgId, digest), Readable.from([bytes]));
   return digest;
 }
+
+it("counts the age of a layer from the end of its put, however long that takes", async () => {
+  const [blob] = await Array.fromAsync(harness.bus.blobs.list(LAYER_BLOBS));
+  const [row] = await harness.sql<{ put_at: Date }[]>`select put_at from layers where ${LAYER_BLOBS} || digest = ${blob?.name ?? ""}`;
+  expect(row?.put_at.getTime()).toBeGreaterThanOrEqual(blob?.putAt ?? Number.NaN);
+});
 
 it("removes a layer that nobody registered once it is old, and none that an image or a sandbox has", async () => {
   const [registered, inSandbox] = [await putLayer(), await putLayer()];
