@@ -29,3 +29,5 @@ export * from "./slots/hardening.ts";
 export * from "./slots/oci-maker.ts";
 export * from "./slots/slot.ts";
 export * from "./slots/slot-image.ts";
+export * from "./volumes/store.ts";
+export * from "./volumes/store-probe.ts";
