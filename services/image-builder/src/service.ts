@@ -1,6 +1,6 @@
 import { newId } from "@banyan/kernel";
 import { openDocker } from "@banyan/runtime";
-import { type Backing, defineService, type Host, onBacking, type RunningService } from "@banyan/service";
+import { type Backing, defineService, type Host, keptSecretKey, onBacking, type RunningService } from "@banyan/service";
 import { BuildEngine } from "./build/build-engine.ts";
 import { removeLeftovers } from "./build/from-registry.ts";
 import { readHostAccess } from "./build/host-access.ts";
@@ -16,7 +16,7 @@ import { Bases } from "./memory/bases.ts";
 import { Bell } from "./memory/bell.ts";
 import { Uses } from "./memory/uses.ts";
 import { notedBlobs } from "./noted-blobs.ts";
-import { keptSecretKey } from "./secret-key.ts";
+
 import { migrations } from "./store/migrations.ts";
 
 export const imageBuilderService = defineService<Config>({
