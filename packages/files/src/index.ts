@@ -1,1 +1,10 @@
-export {};
+export * from "./authorise.ts";
+export * from "./body.ts";
+export * from "./drained.ts";
+export * from "./file-info.ts";
+export * from "./native-errors.ts";
+export * from "./operation.ts";
+export * from "./reply.ts";
+export * from "./routes.ts";
+export * from "./send-bytes.ts";
+export * from "./tar-encode.ts";

@@ -1,35 +1,20 @@
-import { timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { api, fault } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
+import { api } from "@banyan/contracts";
+import { type Caller, authoriser as callerOf, malformedClaims } from "@banyan/files";
 
-export interface Claims {
-  orgId: string;
+export interface Claims extends Caller {
   epoch: number;
-  requestId: string;
 }
 
-const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
-const ORG_ID = /^[A-Za-z0-9_]{1,64}$/;
 const EPOCH = /^\d{1,15}$/;
 
-/** Only the gateway may call, and it says for whom. Compared in the same time for every guess of the right length; the length is no secret. */
+/** Like that of files, and the gateway says which incarnation of the sandbox it believes in. */
 export function authoriser(clusterToken: string): (headers: IncomingHttpHeaders) => Claims {
-  const wanted = Buffer.from(`Bearer ${clusterToken}`);
-  const isGenuine = (given: Buffer) => given.length === wanted.length && timingSafeEqual(given, wanted);
+  const authorise = callerOf(clusterToken);
   return (headers) => {
-    const { authorization, orgId, epoch, requestId } = api.FORWARD_HEADERS;
-    const given = headers[authorization];
-    if (typeof given !== "string") throw fault("auth.missing", {}, { message: "This address is for the cluster's gateway." });
-    if (!isGenuine(Buffer.from(given))) throw fault("auth.invalid", {}, { message: "This is not the cluster's token." });
-    const org = String(headers[orgId]);
-    const incarnation = String(headers[epoch]);
-    if (!ORG_ID.test(org) || !EPOCH.test(incarnation))
-      throw fault("request.invalid", {}, { message: "The gateway's headers are not well-formed." });
-    return { orgId: org, epoch: Number(incarnation), requestId: requestIdOf(headers[requestId]) };
+    const caller = authorise(headers);
+    const epoch = String(headers[api.FORWARD_HEADERS.epoch]);
+    if (!EPOCH.test(epoch)) throw malformedClaims();
+    return { ...caller, epoch: Number(epoch) };
   };
-}
-
-export function requestIdOf(header: string | string[] | undefined): string {
-  return typeof header === "string" && REQUEST_ID.test(header) ? header : newId("req");
 }

@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import { type api, LIMITS } from "@banyan/contracts";
+import { fileInfoOf } from "@banyan/files";
 import { type Change, type ChangedFile, type ChangeStat, changedFiles, changesOf, patchOf } from "@banyan/runtime";
 import type { DiffOf } from "./diff.ts";
-import { fileInfoOf } from "./file-info.ts";
 
 /** Names looked at for one page, and for the summary: some seconds of a core at most. */
 const PAGE_VISITS_MAX = 100_000;

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path/posix";
+import { tarOf } from "@banyan/files";
 import { type Change, changesOf, type TreePart } from "@banyan/runtime";
 import type { DiffOf } from "./diff.ts";
-import { tarOf } from "./tar-encode.ts";
 
 const WHITEOUT_PREFIX = ".wh.";
 

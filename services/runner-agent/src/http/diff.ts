@@ -1,13 +1,11 @@
 import { api, fault, LIMITS } from "@banyan/contracts";
+import { readQuery, sendBytes, sendJson } from "@banyan/files";
 import type { ChangesQuery, Trees } from "@banyan/runtime";
 import type { z } from "zod";
-import { readQuery } from "./body.ts";
 import { diffPage } from "./diff-page.ts";
 import { patchBytes } from "./diff-patch.ts";
 import { changesTar } from "./diff-tar.ts";
 import { treesOf } from "./diff-trees.ts";
-import { sendJson } from "./reply.ts";
-import { sendBytes } from "./send-bytes.ts";
 import type { StoredOperation } from "./stored-operation.ts";
 
 /** Each is a process that reads a disk. Of one sandbox, and of all. */

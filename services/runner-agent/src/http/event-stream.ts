@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { drained } from "@banyan/files";
 
 /** Often enough for proxies that end what is silent. */
 const HEARTBEAT_MS = 15_000;
@@ -38,18 +39,4 @@ export class EventStream {
     if (this.#heartbeat) clearInterval(this.#heartbeat);
     this.#response.end();
   }
-}
-
-/** Resolves when more can be written, or when nothing can be any more. */
-export function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve();
-  return new Promise((resolve) => {
-    const settle = () => {
-      response.off("drain", settle);
-      response.off("close", settle);
-      resolve();
-    };
-    response.on("drain", settle);
-    response.on("close", settle);
-  });
 }

@@ -1,13 +1,12 @@
 import { api } from "@banyan/contracts";
+import { fromNative, toAppError, translating } from "@banyan/files";
 import type { Exec } from "@banyan/runtime";
 import { BoundedOutput } from "./bounded-output.ts";
 import { EventStream } from "./event-stream.ts";
 import type { BoundedExecSpec } from "./exec.ts";
 import { execEnd } from "./exec-end.ts";
-import { fromNative, translating } from "./native-errors.ts";
 import { watchOom } from "./oom.ts";
 import type { Operation } from "./operation.ts";
-import { toAppError } from "./reply.ts";
 import { Utf8Chunks } from "./utf8.ts";
 
 /** The same command as events. A client that reads slowly slows the command; one that leaves ends it. */

@@ -1,14 +1,12 @@
 import { api, fault, LIMITS } from "@banyan/contracts";
+import { readJson, sendJson, translating } from "@banyan/files";
 import type { ExecSpec } from "@banyan/runtime";
-import { readJson } from "./body.ts";
 import { BoundedOutput } from "./bounded-output.ts";
 import { commandOf } from "./command.ts";
 import { execEnd } from "./exec-end.ts";
 import { execStream } from "./exec-stream.ts";
-import { translating } from "./native-errors.ts";
 import { watchOom } from "./oom.ts";
 import type { Operation } from "./operation.ts";
-import { sendJson } from "./reply.ts";
 
 const EXEC_TIMEOUT_MS_DEFAULT = 300_000;
 

@@ -2,9 +2,8 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fault } from "@banyan/contracts";
+import { bodyOf, translating } from "@banyan/files";
 import type { RunningSandbox } from "../ports.ts";
-import { bodyOf } from "./body.ts";
-import { translating } from "./native-errors.ts";
 import type { Operation } from "./operation.ts";
 
 const PORT_MAX = 65_535;

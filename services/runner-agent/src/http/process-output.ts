@@ -1,9 +1,7 @@
 import { api } from "@banyan/contracts";
-import { readQuery } from "./body.ts";
-import { translatingEach } from "./native-errors.ts";
+import { readQuery, sendBytes, translatingEach } from "@banyan/files";
 import type { Operation } from "./operation.ts";
 import { findProcess, processIdOf } from "./processes.ts";
-import { sendBytes } from "./send-bytes.ts";
 
 /**
  * `GET processes/{id}/stdout|stderr`. Without follow: what there is from the offset on, and where to go on. With follow: until the

@@ -1,11 +1,9 @@
 import { api, fault } from "@banyan/contracts";
+import { bodyOf, readJson, readQuery, sendJson, sendNothing, translating } from "@banyan/files";
 import { newId } from "@banyan/kernel";
 import type { ProcessView } from "@banyan/runtime";
-import { bodyOf, readJson, readQuery } from "./body.ts";
 import { commandOf } from "./command.ts";
-import { translating } from "./native-errors.ts";
 import type { Operation } from "./operation.ts";
-import { sendJson, sendNothing } from "./reply.ts";
 import { signalName, signalNumber } from "./signals.ts";
 
 const PROCESS_ID = /^[A-Za-z0-9_-]{1,64}$/;

@@ -1,11 +1,9 @@
 import { api, fault, LIMITS } from "@banyan/contracts";
+import { checked, fromNative, toAppError, translating } from "@banyan/files";
 import type { WebSocketServer } from "ws";
-import { checked } from "./body.ts";
 import { commandOf, SHELL } from "./command.ts";
 import { execEnd } from "./exec-end.ts";
-import { fromNative, translating } from "./native-errors.ts";
 import { watchOom } from "./oom.ts";
-import { toAppError } from "./reply.ts";
 import { Terminal } from "./terminal.ts";
 import type { Upgrade } from "./upgrades.ts";
 

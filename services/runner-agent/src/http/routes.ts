@@ -1,16 +1,12 @@
 import { fault } from "@banyan/contracts";
+import { FILE_ROUTES, sendNothing } from "@banyan/files";
 import { diff } from "./diff.ts";
 import { exec } from "./exec.ts";
-import { readContent, writeContent } from "./file-content.ts";
-import { chmod, list, mkdir, move, remove, stat } from "./files.ts";
 import type { Handler } from "./operation.ts";
 import { portRequest } from "./ports.ts";
 import { processOutput } from "./process-output.ts";
 import { listProcesses, readProcess, signalProcess, startProcess, waitForProcess, writeStdin } from "./processes.ts";
-import { sendNothing } from "./reply.ts";
-import { find, grep, replace } from "./search.ts";
 import type { StoredHandler } from "./stored-operation.ts";
-import { readTar, writeTar } from "./tar.ts";
 
 interface Route {
   method: string;
@@ -30,19 +26,9 @@ const ROUTES: readonly Route[] = [
   route("POST", "exec", exec),
   // Nothing but whether the sandbox runs here in this incarnation.
   route("GET", "", async ({ response }) => sendNothing(response)),
-  route("GET", "files/content", readContent),
-  route("PUT", "files/content", writeContent),
-  route("GET", "files/stat", stat),
-  route("GET", "files/list", list),
-  route("POST", "files/mkdir", mkdir),
-  route("POST", "files/move", move),
-  route("POST", "files/remove", remove),
-  route("POST", "files/chmod", chmod),
-  route("GET", "files/find", find),
-  route("POST", "files/grep", grep),
-  route("POST", "files/replace", replace),
-  route("GET", "files/tar", readTar),
-  route("PUT", "files/tar", writeTar),
+  ...FILE_ROUTES.map(({ method, path, handler }) =>
+    route(method, `files/${path}`, (operation) => handler({ ...operation, files: operation.sandbox.init.files })),
+  ),
   route("POST", "processes", startProcess),
   route("GET", "processes", listProcesses),
   route("GET", "processes/:process", readProcess),

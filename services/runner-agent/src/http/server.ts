@@ -2,12 +2,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { fault } from "@banyan/contracts";
+import { requestIdOf, sendProblem } from "@banyan/files";
 import { type Clock, idPattern, type Logger } from "@banyan/kernel";
 import { withSpanFrom } from "@banyan/telemetry";
 import type { SandboxDirectory } from "../ports.ts";
-import { authoriser, type Claims, requestIdOf } from "./authorise.ts";
+import { authoriser, type Claims } from "./authorise.ts";
 import type { Operation } from "./operation.ts";
-import { sendProblem } from "./reply.ts";
 import { matchRoute, matchStored } from "./routes.ts";
 import type { StoredFiles } from "./stored-files.ts";
 import type { StoredHandler, StoredOperation } from "./stored-operation.ts";

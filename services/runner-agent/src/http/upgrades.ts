@@ -1,14 +1,14 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { api } from "@banyan/contracts";
+import { problemHeaders, requestIdOf, toAppError } from "@banyan/files";
 import type { Logger } from "@banyan/kernel";
 import { WebSocketServer } from "ws";
 import type { RunningSandbox } from "../ports.ts";
-import { type Claims, requestIdOf } from "./authorise.ts";
+import type { Claims } from "./authorise.ts";
 import { portUpgrade } from "./port-upgrade.ts";
 import { portOf } from "./ports.ts";
 import { openPty } from "./pty.ts";
-import { problemHeaders, toAppError } from "./reply.ts";
 import type { Target } from "./server.ts";
 
 const FRAME_BYTES_MAX = 1024 * 1024;

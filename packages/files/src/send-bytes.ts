@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { drained } from "./event-stream.ts";
+import { drained } from "./drained.ts";
 
 /**
  * Writes what comes, as fast as the client takes it; leaves when it is gone. A source that ends before the length that was announced

@@ -1,9 +1,9 @@
-import { api } from "@banyan/contracts";
-import type { FileContent } from "@banyan/runtime";
+import { api, fault } from "@banyan/contracts";
+import type { FileContent, FileEntry } from "@banyan/runtime";
 import { bodyOf, readQuery } from "./body.ts";
 import { modeOf } from "./file-info.ts";
 import { translating, translatingEach } from "./native-errors.ts";
-import type { Operation } from "./operation.ts";
+import type { FileOperation } from "./operation.ts";
 import { parseRange } from "./range.ts";
 import { type ReplyHeaders, sendJson } from "./reply.ts";
 import { sendBytes } from "./send-bytes.ts";
@@ -11,11 +11,10 @@ import { sendBytes } from "./send-bytes.ts";
 const BYTES = "application/octet-stream";
 
 /** `GET files/content`: the bytes, or a range of them. */
-export async function readContent(operation: Operation): Promise<void> {
-  const { request, response, sandbox, query, signal } = operation;
+export async function readContent(operation: FileOperation): Promise<void> {
+  const { request, response, files, query, signal } = operation;
   const { path, user } = readQuery(query, api.ReadQuery);
   const options = { signal, ...(user !== undefined && { user }) };
-  const { files } = sandbox.init;
   if (request.headers.range === undefined) return send(operation, 200, await translating("content", files.read(path, options)));
   const { size } = await translating("content", files.stat(path, options));
   const range = parseRange(request.headers.range, size);
@@ -29,30 +28,39 @@ export async function readContent(operation: Operation): Promise<void> {
   return send(operation, 206, part, length, { "content-range": `bytes ${start}-${start + length - 1}/${size}` });
 }
 
+/** `HEAD files/content`: what a reading would be told before its bytes. */
+export async function headContent({ response, files, query, signal }: FileOperation): Promise<void> {
+  const { path, user } = readQuery(query, api.ReadQuery);
+  const entry = await translating("content", files.stat(path, { signal, ...(user !== undefined && { user }) }));
+  if (entry.type !== "file") throw fault(entry.type === "directory" ? "file.is_a_directory" : "file.not_regular", { path });
+  response.writeHead(200, { ...headersOf(entry), ...(entry.size > 0 && { "content-length": entry.size }) }).end();
+}
+
+const headersOf = (entry: FileEntry): ReplyHeaders => ({
+  "content-type": BYTES,
+  "accept-ranges": "bytes",
+  "last-modified": new Date(entry.mtimeMs).toUTCString(),
+});
+
 /** A size of 0 may be that of a file in /proc, which says nothing of what it holds. */
 async function send(
-  { response }: Operation,
+  { response }: FileOperation,
   status: number,
   { entry, data }: FileContent,
   length = entry.size,
   more: ReplyHeaders = {},
 ): Promise<void> {
-  const headers: ReplyHeaders = {
-    "content-type": BYTES,
-    "accept-ranges": "bytes",
-    "last-modified": new Date(entry.mtimeMs).toUTCString(),
-    ...more,
-  };
+  const headers: ReplyHeaders = { ...headersOf(entry), ...more };
   if (length > 0) headers["content-length"] = length;
   response.writeHead(status, headers);
   await sendBytes(response, translatingEach("content", data), length > 0 ? length : undefined);
 }
 
 /** `PUT files/content`: the body as it comes; visible when it is whole. */
-export async function writeContent({ request, response, sandbox, query, signal }: Operation): Promise<void> {
+export async function writeContent({ request, response, files, query, signal }: FileOperation): Promise<void> {
   const { path, user, mode, append, exclusive, parents } = readQuery(query, api.WriteQuery);
   const flags = { append: append === "true", exclusive: exclusive === "true", parents: parents === "true" };
   const options = { signal, mode: modeOf(mode), ...flags, ...(user !== undefined && { user }) };
-  const { bytes } = await translating("content", sandbox.init.files.write(path, bodyOf(request), options));
+  const { bytes } = await translating("content", files.write(path, bodyOf(request), options));
   sendJson(response, 200, { path, bytes_written: bytes });
 }

@@ -7,7 +7,7 @@ import { type Extract, extract } from "tar-stream";
 import { bodyOf, readQuery } from "./body.ts";
 import { as } from "./files.ts";
 import { translating, translatingEach } from "./native-errors.ts";
-import type { Operation } from "./operation.ts";
+import type { FileOperation } from "./operation.ts";
 import { sendJson } from "./reply.ts";
 import { sendBytes } from "./send-bytes.ts";
 import { tarOf } from "./tar-encode.ts";
@@ -16,9 +16,9 @@ import { treeEntryOf } from "./tar-entry.ts";
 const ENTRIES_MAX = 1_000_000;
 
 /** `GET files/tar`: the tree below a path. */
-export async function readTar({ response, sandbox, query, signal }: Operation): Promise<void> {
+export async function readTar({ response, files, query, signal }: FileOperation): Promise<void> {
   const { path, user } = readQuery(query, api.TarQuery);
-  const parts = sandbox.init.files.treeRead(path, { signal, ...as(user) });
+  const parts = files.treeRead(path, { signal, ...as(user) });
   // What is wrong with the path is said before the first entry: then it can still be answered with a problem.
   const first = await translating("file", parts.next());
   response.writeHead(200, { "content-type": "application/x-tar" });
@@ -31,7 +31,7 @@ async function* startingWith<T>(first: Iterable<T>, rest: AsyncIterable<T>): Asy
 }
 
 /** `PUT files/tar`: unpacks what somebody sent. What was written before an entry that is refused stays. */
-export async function writeTar({ request, response, sandbox, query, signal }: Operation): Promise<void> {
+export async function writeTar({ request, response, files, query, signal }: FileOperation): Promise<void> {
   const { path, user, parents } = readQuery(query, api.TarQuery);
   // Names as bytes, one to a character: what is not UTF-8 must not be lost here.
   const archive = extract({ filenameEncoding: "latin1" } as Parameters<typeof extract>[0]);
@@ -41,7 +41,7 @@ export async function writeTar({ request, response, sandbox, query, signal }: Op
   feeding.catch(() => undefined);
   try {
     const options = { signal, parents: parents === "true", ...as(user) };
-    const { entries } = await translating("file", sandbox.init.files.treeWrite(path, treeParts(archive), options));
+    const { entries } = await translating("file", files.treeWrite(path, treeParts(archive), options));
     sendJson(response, 200, { entries });
   } finally {
     archive.destroy();

@@ -1,0 +1,15 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { InitFiles } from "@banyan/runtime";
+
+/** One request for the files that an `init` serves: of a running sandbox, or of a volume. It is authorised. */
+export interface FileOperation {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly files: InitFiles;
+  /** Empty, or starts with `?`. */
+  readonly query: string;
+  /** Aborted when the caller goes away before the answer is complete. */
+  readonly signal: AbortSignal;
+}
+
+export type FileHandler = (operation: FileOperation) => Promise<void>;
