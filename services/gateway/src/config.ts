@@ -19,7 +19,12 @@ export interface Config extends Pick<BaseConfig, "blobs"> {
   joinNatsUrl: string | null;
   /** What an organisation may hold unless an admin says otherwise. */
   defaultQuota: Quota;
+  /** Who may make volumes of the backend `object`: their endpoints have nodes reach into networks. */
+  objectVolumes: ObjectVolumes;
 }
+
+const OBJECT_VOLUMES = ["off", "admin", "all"] as const;
+export type ObjectVolumes = (typeof OBJECT_VOLUMES)[number];
 
 export const CONFIG_DEFAULTS = {
   databaseSchema: "gateway",
@@ -29,6 +34,7 @@ export const CONFIG_DEFAULTS = {
   bootstrapKey: null,
   joinNatsUrl: null,
   defaultQuota: { sandboxes: 1_000, cpu: 1_000, memoryMb: 1024 * 1024 },
+  objectVolumes: "admin" as ObjectVolumes,
 } satisfies Partial<Config>;
 
 const HEALTH_PORT = 7071;
@@ -41,6 +47,7 @@ const Environment = z.object({
   BANYAN_HTTP_PORT: z.coerce.number().int().min(0).max(65_535).default(CONFIG_DEFAULTS.httpPort),
   BANYAN_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   BANYAN_JOIN_NATS_URL: z.string().optional(),
+  BANYAN_OBJECT_VOLUMES: z.enum(OBJECT_VOLUMES).default(CONFIG_DEFAULTS.objectVolumes),
   BANYAN_BOOTSTRAP_KEY: z
     .string()
     .min(16)
@@ -63,5 +70,6 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config & BaseC
     publicUrl: read.BANYAN_PUBLIC_URL ?? null,
     bootstrapKey: read.BANYAN_BOOTSTRAP_KEY ?? null,
     joinNatsUrl: read.BANYAN_JOIN_NATS_URL ?? null,
+    objectVolumes: read.BANYAN_OBJECT_VOLUMES,
   };
 }

@@ -30,7 +30,7 @@ export function startGateway(config: Config, host: Host): Promise<RunningGateway
 
 async function run(config: Config, { logger, clock, metrics }: Host, backing: Backing): Promise<RunningGateway> {
   const { db, bus } = backing;
-  const { defaultQuota, clusterToken } = config;
+  const { defaultQuota, clusterToken, objectVolumes } = config;
   await ensureBootstrap(db, { quota: defaultQuota, key: config.bootstrapKey, now: clock.now() });
   const keyRing = createKeyRing({ find: (hash) => findCaller(db, hash), clock });
   const access = await openAccessNotices({ bus, keyRing, clock, logger });
@@ -41,7 +41,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
 
   const askInside = createAskInside({ nodes, clusterToken });
   const join = config.joinNatsUrl === null ? null : { natsUrl: config.joinNatsUrl, clusterToken, blobs: config.blobs ?? null };
-  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota, join };
+  const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota, objectVolumes, join };
   const forward: ForwardDeps = { authenticator: keyRing, routes, nodes, clusterToken, publicUrl, logger, clock };
   const requests = metrics.histogram("banyan_http_request_ms", "How long requests took, by method and status.");
   http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));

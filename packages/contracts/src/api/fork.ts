@@ -4,6 +4,7 @@ import { LIMITS } from "../limits.ts";
 import { DEFAULT_LIFETIME, Env, Labels, Name, Resources, SandboxId, SandboxPath, UserSpec } from "../sandbox.ts";
 import { eventHead, eventPage, eventsQuery } from "./events.ts";
 import { LifetimeInput, NetworkInput } from "./sandbox.ts";
+import { MountInputs } from "./volume.ts";
 
 const noNul = (text: string) => !text.includes("\0");
 /** A command travels with its fork to every node, so it is bounded more narrowly than a single exec. */
@@ -113,6 +114,9 @@ const fields = {
   lifetime: LifetimeInput.extend({ on_idle: z.enum(["stop", "delete"]).default("delete") })
     .default({ idle_timeout_s: DEFAULT_LIFETIME.idleTimeoutS, max_lifetime_s: null, on_idle: "delete", on_expiry: "delete" })
     .describe("Of each child."),
+  volumes: MountInputs.default([]).describe(
+    "Of each child: put in place of the source's own at the same path, or beside them. The source's others come along as they are declared.",
+  ),
   command: z
     .union([Text, ForkCommandInput])
     .nullable()
@@ -215,7 +219,7 @@ export const Fork = z.object({
   state_reason: z.string().nullable().describe("Why it ended as it did, or what it waits for: `no_room`, `quota`, `deadline`, …"),
   name: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
-  includes: z.array(z.string()).describe("What children have of the source: `files`. Never its processes, memory or tokens."),
+  includes: z.array(z.string()).describe("What children have of the source: `files`, `volumes`. Never its processes, memory or tokens."),
   freeze: z
     .object({
       way: FreezeWay.describe("none: there was nothing to freeze; stopped: nothing ran; restack or copy of a running one."),

@@ -13,6 +13,16 @@ export const Node = z.object({
   capacity: Amounts,
   used: Amounts,
   pool: z.object({ target: z.int(), free: z.int(), starting: z.int(), waiting: z.int() }),
+  stores: z
+    .array(
+      z.object({
+        store: z.string().describe("As in the `store` of a volume."),
+        kind: z.enum(["directory", "object"]),
+        state: z.enum(["ok", "lost"]),
+        reason: z.string().nullable(),
+      }),
+    )
+    .describe("The places of volumes that it knows: what lies there is mounted on it only while the state is ok."),
   last_heartbeat_at: z.iso.datetime(),
 });
 export type Node = z.infer<typeof Node>;

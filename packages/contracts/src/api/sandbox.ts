@@ -2,6 +2,7 @@ import { z } from "zod";
 import { BuildSecrets, ImageSpec } from "../image-spec.ts";
 import { LIMITS } from "../limits.ts";
 import { Cidr, DEFAULT_LIFETIME, DEFAULT_RESOURCES, Env, Labels, Name, SANDBOX_STATES, SandboxPath, UserSpec } from "../sandbox.ts";
+import { Mount, MountInputs } from "./volume.ts";
 
 /**
  * The public face speaks snake_case; units last in names. Every input is strict: an unknown field is an error, not a silence.
@@ -59,6 +60,7 @@ export const CreateSandboxBody = z.strictObject({
   workdir: SandboxPath.nullable().default(null),
   user: UserSpec.nullable().default(null),
   network: NetworkInput.default({ egress: "open", allow: [] }),
+  volumes: MountInputs.default([]).describe("Volumes to mount."),
   lifetime: LifetimeInput.default({ idle_timeout_s: 900, max_lifetime_s: null, on_idle: "stop", on_expiry: "delete" }),
   wait_ms: z.int().min(1).max(LIMITS.createDeadlineMsMax).default(10_000).describe("How long to wait for a slot before 503."),
 });
@@ -111,6 +113,7 @@ export const Sandbox = z.object({
     on_idle: z.enum(["stop", "delete"]),
     on_expiry: z.enum(["stop", "delete"]),
   }),
+  volumes: z.array(Mount).describe("What is mounted, or will be at its next start."),
   node_id: z.string().nullable().describe("Null: all its files are archived, and it can start on any node."),
   origin: z
     .object({

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { LIMITS } from "../limits.ts";
 import { Labels, Name, SANDBOX_STATES } from "../sandbox.ts";
 import { BACKEND_KINDS, Remote, VERSION_STATES, VOLUME_STATES } from "../volume.ts";
-import { MountMode, MountPath, mountFault, SubPath } from "../volume-mount.ts";
+import { MountMode, MountPath, mountFault, SubPath, VersionId, VolumeId } from "../volume-mount.ts";
 
+const PAGE_DEFAULT = 50;
 const named = z.string().min(1).max(255);
 const quota = z.int().min(1).max(LIMITS.volumeQuotaMbMax).nullable();
 
@@ -23,6 +24,12 @@ export const MountInputs = z
     if (found !== null) context.addIssue({ code: "custom", path: [found.index, "path"], message: found.message });
   });
 
+/** `POST /v1/sandboxes/{id}/volumes` */
+export const MountVolumeBody = MountInput.superRefine((mount, context) => {
+  const found = mountFault([mount]);
+  if (found !== null) context.addIssue({ code: "custom", path: ["mode"], message: found.message });
+});
+
 /** A mount as a sandbox has it. */
 export const Mount = z.object({
   volume: z.string().describe("The volume's id."),
@@ -33,9 +40,9 @@ export const Mount = z.object({
 });
 export type Mount = z.infer<typeof Mount>;
 
-/** `POST /v1/sandboxes/{id}/volumes` takes a MountInput; `DELETE /v1/sandboxes/{id}/volumes?path=` takes this. */
+/** `DELETE /v1/sandboxes/{id}/volumes` */
 export const UnmountQuery = z.strictObject({
-  path: MountPath,
+  path: MountPath.describe("Where it is mounted."),
   force: z
     .enum(["true", "false"])
     .default("false")
@@ -46,13 +53,24 @@ export const UnmountQuery = z.strictObject({
 export const RemoteInput = Remote;
 
 /** `POST /v1/volumes` */
-export const CreateVolumeBody = z.strictObject({
-  name: Name.nullable().default(null),
-  labels: Labels.default({}),
-  quota_mb: quota.default(null).describe("Null: as much as its store holds."),
-  backend: z.enum(BACKEND_KINDS).default("directory"),
-  remote: RemoteInput.optional().describe("Of the backend `object`: where it lies, and how it is reached. Secrets are never answered."),
-});
+export const CreateVolumeBody = z
+  .strictObject({
+    name: Name.nullable().default(null),
+    labels: Labels.default({}),
+    quota_mb: quota.default(null).describe("Null: as much as its store holds."),
+    backend: z.enum(BACKEND_KINDS).default("directory"),
+    remote: RemoteInput.optional().describe("Of the backend `object`: where it lies, and how it is reached. Secrets are never answered."),
+  })
+  .superRefine(({ backend, remote }, context) => {
+    if ((backend === "object") === (remote !== undefined)) return;
+    context.addIssue({
+      code: "custom",
+      path: ["remote"],
+      message: remote ? "only with the backend `object`" : "needed with the backend `object`",
+    });
+  });
+export type CreateVolumeBody = z.infer<typeof CreateVolumeBody>;
+export type CreateVolumeInput = z.input<typeof CreateVolumeBody>;
 export const UpdateVolumeBody = z.strictObject({
   name: Name.nullable().optional(),
   labels: z.record(z.string(), z.string().max(LIMITS.labelValueLength).nullable()).optional(),
@@ -101,6 +119,15 @@ export const Volume = z.object({
   updated_at: z.iso.datetime(),
 });
 export type Volume = z.infer<typeof Volume>;
+export const ListVolumesQuery = z.strictObject({
+  label: z
+    .array(z.string().regex(/^[^=]+=/, "must be key=value"))
+    .max(LIMITS.labelsPerSandbox)
+    .default([])
+    .describe("key=value; repeated: all must match."),
+  cursor: VolumeId.optional().describe("`next_cursor` of the page before."),
+  limit: z.coerce.number().int().min(1).max(LIMITS.pageSize).default(PAGE_DEFAULT),
+});
 export const VolumePage = z.object({ volumes: z.array(Volume), next_cursor: z.string().nullable() });
 
 export const VolumeUsers = z.object({
@@ -120,6 +147,10 @@ export const VolumeVersion = z.object({
   created_at: z.iso.datetime(),
 });
 export type VolumeVersion = z.infer<typeof VolumeVersion>;
+export const ListVersionsQuery = z.strictObject({
+  cursor: VersionId.optional().describe("`next_cursor` of the page before."),
+  limit: z.coerce.number().int().min(1).max(LIMITS.pageSize).default(PAGE_DEFAULT),
+});
 export const VersionPage = z.object({ versions: z.array(VolumeVersion), next_cursor: z.string().nullable() });
 
 /**

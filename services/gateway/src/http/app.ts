@@ -20,6 +20,7 @@ import { joinRoutes, mountJoin } from "./join.ts";
 import { keyRoutes } from "./keys.ts";
 import { lineageRoutes } from "./lineage.ts";
 import { honoPath, mount } from "./mount.ts";
+import { mountRoutes } from "./mounts.ts";
 import { nodeTokenRoutes } from "./node-tokens.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { observe } from "./observe.ts";
@@ -30,6 +31,8 @@ import type { RouteDescription } from "./route.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { snapshotRoutes } from "./snapshots.ts";
 import { usageRoutes } from "./usage.ts";
+import { volumeVersionRoutes } from "./volume-versions.ts";
+import { volumeRoutes } from "./volumes.ts";
 
 export const controlRoutes = [
   ...createSandboxRoutes,
@@ -38,6 +41,9 @@ export const controlRoutes = [
   ...createForkRoutes,
   ...forkRoutes,
   ...lineageRoutes,
+  ...volumeRoutes,
+  ...volumeVersionRoutes,
+  ...mountRoutes,
   ...buildImageRoutes,
   ...imageRoutes,
   ...buildRoutes,

@@ -87,10 +87,15 @@ async function runOnce(c: Context<HttpEnv>, route: Route, gateway: Gateway, call
   return once(gateway, request, (resourceId) => route.handle({ ...call, resourceId }, gateway));
 }
 
+/** `remote.secrets` is the member of a member. */
 function without(sent: unknown, names: readonly string[] = []): unknown {
   if (names.length === 0 || typeof sent !== "object" || sent === null) return sent;
-  return Object.fromEntries(Object.entries(sent).filter(([name]) => !names.includes(name)));
+  const kept = Object.entries(sent).filter(([name]) => !names.includes(name));
+  return Object.fromEntries(kept.map(([name, member]) => [name, without(member, below(names, name))]));
 }
+
+const below = (names: readonly string[], parent: string): string[] =>
+  names.filter((name) => name.startsWith(`${parent}.`)).map((name) => name.slice(parent.length + 1));
 
 function respond(c: Context<HttpEnv>, { logger }: Gateway, { status, body, headers, events }: Reply): Response {
   for (const [name, value] of Object.entries(headers ?? {})) c.header(name, value);

@@ -37,12 +37,12 @@ function componentNames(): Map<z.ZodType, string> {
   return names;
 }
 
-/** A body is described as it is sent, defaults optional; all else as it is answered. */
+/** What is sent is described as it is sent, defaults optional; all else as it is answered. */
 function componentSchemas(names: Map<z.ZodType, string>): Json {
   const schemas: Json = {};
   for (const io of ["input", "output"] as const) {
     const registry = z.registry<{ id: string }>();
-    for (const [schema, id] of names) if (id.endsWith("Body") === (io === "input")) registry.add(schema, { id });
+    for (const [schema, id] of names) if (/(Body|Inputs?)$/.test(id) === (io === "input")) registry.add(schema, { id });
     const made = z.toJSONSchema(registry, { io, uri: (id) => `${SCHEMAS}${id}`, override });
     for (const [id, { $schema: _, $id: __, ...schema }] of Object.entries(made.schemas)) schemas[id] = schema;
   }

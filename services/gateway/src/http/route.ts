@@ -72,7 +72,7 @@ export interface Route<Query extends z.ZodType = z.ZodType, Body extends z.ZodTy
   secret?: boolean;
   /** A repeat does no harm by itself, so no Idempotency-Key is looked at, and nothing of the call is kept. */
   harmless?: boolean;
-  /** Members of the body that no fingerprint of it may be made from. */
+  /** Members of the body, `a` or `a.b`, that no fingerprint of it may be made from. */
   withheld?: readonly string[];
   /** With `Accept: text/event-stream` its way is told as events, and at last its reply as the event of this name. */
   lastEvent?(reply: Reply): string;

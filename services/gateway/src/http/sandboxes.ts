@@ -14,6 +14,7 @@ import {
 import { z } from "zod";
 import { changesOf, sandboxView } from "../views/sandbox.ts";
 import { bringUp, needsBringUp } from "./bring-up.ts";
+import { labelsOf } from "./labels.ts";
 import { type Call, route } from "./route.ts";
 import { RPC_MARGIN_MS, startedReply } from "./started.ts";
 
@@ -49,7 +50,7 @@ const listSandboxes = route({
   replies: { 200: { description: "A page of them.", schema: api.SandboxPage } },
   errors: ListSandboxes.errors,
   async handle({ caller, query }, { bus }) {
-    const labels = Object.fromEntries(query.label.map(splitLabel));
+    const labels = labelsOf(query.label);
     const page = await bus.call(ListSandboxes, {
       orgId: caller.orgId,
       labels,
@@ -60,11 +61,6 @@ const listSandboxes = route({
     return { status: 200, body: { sandboxes: page.sandboxes.map(sandboxView), next_cursor: page.nextCursor } };
   },
 });
-
-function splitLabel(label: string): [string, string] {
-  const at = label.indexOf("=");
-  return [label.slice(0, at), label.slice(at + 1)];
-}
 
 const getSandbox = route({
   method: "GET",

@@ -34,7 +34,7 @@ export function forkSpecOf(body: api.ForkSandboxBody): ForkSpec {
     labels: body.labels,
     resources: resourcesOf(body.limits),
     network: body.network,
-    volumes: [],
+    volumes: body.volumes,
     lifetime: {
       idleTimeoutS: lifetime.idle_timeout_s,
       maxLifetimeS: lifetime.max_lifetime_s,

@@ -20,6 +20,7 @@ export function nodeView(node: NodeView): api.Node {
     capacity: amounts(node.capacity),
     used: amounts(node.used),
     pool: node.pool,
+    stores: node.stores,
     last_heartbeat_at: new Date(node.at).toISOString(),
   };
 }

@@ -31,7 +31,7 @@ export function specOf(body: api.CreateSandboxBody, image: string): SandboxSpec 
     workdir: body.workdir,
     user: body.user,
     network: body.network,
-    volumes: [],
+    volumes: body.volumes,
     lifetime: {
       idleTimeoutS: lifetime.idle_timeout_s,
       maxLifetimeS: lifetime.max_lifetime_s,
@@ -77,6 +77,7 @@ export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
       on_idle: spec.lifetime.onIdle,
       on_expiry: spec.lifetime.onExpiry,
     },
+    volumes: spec.volumes,
     node_id: sandbox.nodeId,
     origin: sandbox.origin && { fork_id: sandbox.origin.forkId, index: sandbox.origin.index, parent_id: sandbox.origin.parentId },
     epoch: sandbox.epoch,
