@@ -43,7 +43,7 @@ async function upload(): Promise<string> {
 }
 
 it("counts the age of a layer from the end of its put, however long that takes", async () => {
-  const [blob] = await Array.fromAsync(harness.bus.blobs.list(LAYER_BLOBS));
+  const [blob] = (await Readable.from(harness.bus.blobs.list(LAYER_BLOBS)).toArray()) as { name: string; putAt: number }[];
   const [row] = await harness.sql<{ put_at: Date }[]>`select put_at from layers where ${LAYER_BLOBS} || digest = ${blob?.name ?? ""}`;
   expect(row?.put_at.getTime()).toBeGreaterThanOrEqual(blob?.putAt ?? Number.NaN);
 });
