@@ -50,5 +50,6 @@ function nodeOf(i: number): Candidate {
     slotsFree: i % 7 === 0 ? 0 : i % 17,
     waiting: i % 7 === 0 ? i % 5 : 0,
     layers: new Set(i % 3 === 0 ? [...LAYERS, "other"] : ["base", "other"]),
+    stores: new Set(["directory"]),
   };
 }

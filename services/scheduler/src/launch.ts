@@ -2,6 +2,7 @@ import { CheckLayer, Digest, fault, isFault, type NodeStart, type OutputOf } fro
 import type { AppError } from "@banyan/kernel";
 import type { Context } from "./context.ts";
 import { move } from "./domain/decide.ts";
+import { isMountRefusal, type Mounts } from "./domain/mounts.ts";
 import { type Asked, amountsOf, layerKey, type Placement, place } from "./domain/place.ts";
 import type { Launch, Sandbox } from "./domain/sandbox.ts";
 import { nodeOf, startOn } from "./node-calls.ts";
@@ -18,6 +19,7 @@ export interface Flight {
   sandbox: Sandbox;
   /** The write of the row as it is now; moves to another node are written behind it. */
   written: Promise<void>;
+  readonly mounts: Mounts;
   /** Monotonic. */
   readonly slotWaitEndsMs: number;
   readonly beganMs: number;
@@ -41,7 +43,7 @@ export async function launch(ctx: Context, flight: Flight): Promise<Launched> {
     const placedMs = ctx.clock.monotonicMs();
     const remainingMs = Math.max(0, flight.slotWaitEndsMs - placedMs);
     const last = attempt === START_ATTEMPTS_MAX;
-    const tried = await attemptOn(ctx, flight.sandbox, flight.elsewhere && !last ? 0 : remainingMs, flight.signal);
+    const tried = await attemptOn(ctx, flight, flight.elsewhere && !last ? 0 : remainingMs);
     const nowMs = ctx.clock.monotonicMs();
     if (tried.kind === "started") {
       const timing = { ...tried.answer.timing, placeMs: placedMs - flight.beganMs, totalMs: nowMs - flight.beganMs };
@@ -50,11 +52,11 @@ export async function launch(ctx: Context, flight: Flight): Promise<Launched> {
     }
     certain &&= tried.certain;
     const failed: Launched = { kind: "failed", error: tried.error, refusal: tried.refusal, certain };
-    if (last || flight.bound || flight.slotWaitEndsMs <= nowMs) return failed;
+    if (last || flight.bound || flight.slotWaitEndsMs <= nowMs || isMountRefusal(tried.error.code)) return failed;
     const nodeId = nodeOf(flight.sandbox);
     excluded.add(nodeId);
     if (tried.refusal?.reason === "no_slot" && flight.elsewhere) full.add(nodeId);
-    const next = placeAgain(ctx, flight.sandbox, excluded, full);
+    const next = placeAgain(ctx, flight, excluded, full);
     if (next.kind !== "placed") return failed;
     moveTo(ctx, flight, next.nodeId);
     flight.elsewhere = next.elsewhere;
@@ -65,16 +67,19 @@ type Tried =
   | { kind: "started"; answer: Extract<OutputOf<typeof NodeStart>, { kind: "started" }> }
   | { kind: "failed"; error: AppError; refusal: Refusal | null; certain: boolean };
 
-async function attemptOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, signal: AbortSignal): Promise<Tried> {
+/** Said by a node that has nothing of the start. */
+const NOT_STARTED = ["sandbox.start_failed", "layer.unavailable", "volume.unreachable", "volume.mount_failed"] as const;
+
+async function attemptOn(ctx: Context, { sandbox, mounts, signal }: Flight, slotWaitMs: number): Promise<Tried> {
   try {
-    const answer = await startOn(ctx, sandbox, slotWaitMs, signal);
+    const answer = await startOn(ctx, sandbox, { mounts, slotWaitMs, signal });
     if (answer.kind === "started") return { kind: "started", answer };
     return { kind: "failed", error: errorOf(answer, sandbox), refusal: answer, certain: true };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     if (isFault(error, "layer.unavailable")) haveChecked(ctx, error);
-    if (isFault(error, "sandbox.start_failed", "layer.unavailable")) return { kind: "failed", error, refusal: null, certain: true };
     if (!isFault(error)) throw error;
+    if (isMountRefusal(error.code) || isFault(error, ...NOT_STARTED)) return { kind: "failed", error, refusal: null, certain: true };
     ctx.logger.warn({ err: error, sandboxId: sandbox.id, nodeId: sandbox.nodeId }, "a node did not answer to a start");
     return { kind: "failed", error, refusal: null, certain: false };
   }
@@ -91,17 +96,38 @@ export function haveChecked({ bus, clock, logger }: Pick<Context, "bus" | "clock
 }
 
 /** What a new disk of it takes of a node. */
-export const askedOf = ({ spec, stack }: Pick<Sandbox, "spec" | "stack">): Asked => ({
+export const askedOf = ({ spec, stack }: Pick<Sandbox, "spec" | "stack">, { stores }: Mounts): Asked => ({
   amounts: amountsOf(spec.resources),
   layers: stack.layers.map(layerKey),
+  stores,
 });
 
+const UNREACHED_RETRY_MS = 5_000;
+
+/** Why there is no place for it; `at` is told with it. */
+export function placementFault(
+  placement: Exclude<Placement, { kind: "placed" }>,
+  { spec }: Pick<Sandbox, "spec">,
+  { stores }: Mounts,
+  at: Record<string, unknown> = {},
+): AppError {
+  const details = { ...at, ...(stores.length > 0 && { stores }) };
+  switch (placement.kind) {
+    case "none_fits":
+      return fault("node.none_fits", { ...details, asked: spec.resources });
+    case "none_available":
+      return fault("node.none_available", { ...details, retryAfterMs: placement.retryAfterMs });
+    case "out_of_reach":
+      return fault("volume.unreachable", { ...at, stores: placement.stores, retryAfterMs: UNREACHED_RETRY_MS });
+  }
+}
+
 /** Elsewhere if there is room; else, where a node only lacked a slot and nobody waited for it yet, there again to wait. */
-function placeAgain(ctx: Context, sandbox: Sandbox, excluded: ReadonlySet<string>, full: Set<string>): Placement {
+function placeAgain(ctx: Context, { sandbox, mounts }: Flight, excluded: ReadonlySet<string>, full: Set<string>): Placement {
   const entry = ctx.ledger.get(sandbox.id);
   // Its own reservation must not stand in its way.
   if (entry !== undefined) ctx.ledger.put({ ...entry, nodeId: null });
-  const asked = askedOf(sandbox);
+  const asked = askedOf(sandbox, mounts);
   const other = place(ctx.nodes.candidates(), { ...asked, excluded }, ctx.random);
   if (other.kind === "placed" || full.size === 0) return other;
   const others = new Set([...excluded].filter((nodeId) => !full.has(nodeId)));

@@ -11,6 +11,7 @@ import {
 } from "@banyan/contracts";
 import { assert } from "@banyan/kernel";
 import type { Context } from "./context.ts";
+import type { Mounts } from "./domain/mounts.ts";
 import type { Listed } from "./domain/reconcile.ts";
 import { type Sandbox, startOrder } from "./domain/sandbox.ts";
 
@@ -23,11 +24,15 @@ const LISTED_MAX = 20_000;
 
 export type StartAnswer = OutputOf<typeof NodeStart>;
 
-export async function startOn(ctx: Context, sandbox: Sandbox, slotWaitMs: number, signal: AbortSignal): Promise<StartAnswer> {
+export async function startOn(
+  ctx: Context,
+  sandbox: Sandbox,
+  { mounts, slotWaitMs, signal }: { mounts: Mounts; slotWaitMs: number; signal: AbortSignal },
+): Promise<StartAnswer> {
   const nodeId = nodeOf(sandbox);
   const settled = ctx.nodes.reserve(nodeId);
   try {
-    const order = startOrder(sandbox, slotWaitMs);
+    const order = startOrder(sandbox, mounts.orders, slotWaitMs);
     return await ctx.bus.call(NodeStart.on(nodeId), order, { deadlineMs: order.deadlineMs + START_CALL_MARGIN_MS, signal });
   } catch (error) {
     throw asUnreachable(error, nodeId);

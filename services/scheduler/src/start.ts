@@ -2,11 +2,13 @@ import { fault, isFault, type OutputOf, type Quota, type StartSandbox } from "@b
 import type { AppError } from "@banyan/kernel";
 import { archive } from "./archive.ts";
 import type { Context } from "./context.ts";
-import { amountsOf, type Placement, place } from "./domain/place.ts";
+import type { Mounts } from "./domain/mounts.ts";
+import { amountsOf, place } from "./domain/place.ts";
 import { shortageOf } from "./domain/quota.ts";
 import type { Sandbox } from "./domain/sandbox.ts";
 import { started } from "./handlers/started.ts";
-import { askedOf, type Flight, type Launched, launch } from "./launch.ts";
+import { askedOf, type Flight, type Launched, launch, placementFault } from "./launch.ts";
+import { resolveMounts } from "./mounts.ts";
 import { nodeOf, stopOn } from "./node-calls.ts";
 
 /** Each more is for a reason that the one before has removed: an epoch that was used up, a disk that was in the way. */
@@ -70,22 +72,24 @@ async function leave(ctx: Context, wish: StartWish, beganMs: number, refusal: Ap
   }
 }
 
-const withCause = ({ details }: AppError, cause: unknown): AppError => fault("node.none_available", details, { cause });
+const withCause = (refusal: AppError, cause: unknown): AppError =>
+  fault(isFault(refusal, "volume.unreachable") ? "volume.unreachable" : "node.none_available", refusal.details, { cause });
 
 /** Monotonic. */
 type Times = Pick<Flight, "beganMs" | "slotWaitEndsMs">;
 
 async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: AbortSignal): Promise<Outcome> {
   const stopped = await ctx.sandboxes.find(wish);
-  const deadlineAt = ctx.clock.now() + wish.deadlineMs + ctx.config.startMarginMs;
   if (stopped.state !== "stopped")
     throw fault("sandbox.illegal_transition", { state: stopped.state, epoch: stopped.epoch, command: "start" });
+  const mounts = await resolveMounts(ctx, stopped.orgId, stopped.spec.volumes, laneSignal);
+  // From here to its reservation nothing comes between.
   checkQuota(ctx, stopped, wish.quota);
-  const where = stopped.hasDisk ? atItsDisk(ctx, stopped) : anywhere(ctx, stopped, wish.near);
+  const where = stopped.hasDisk ? atItsDisk(ctx, stopped, mounts) : anywhere(ctx, stopped, mounts, wish.near);
   if (where.kind === "leave") return where;
   const change = ctx.sandboxes.decide(stopped, {
     kind: "start",
-    deadlineAt,
+    deadlineAt: ctx.clock.now() + wish.deadlineMs + ctx.config.startMarginMs,
     ...(stopped.hasDisk ? {} : { nodeId: where.nodeId }),
     ...(wish.reason !== undefined && { reason: wish.reason }),
   });
@@ -97,11 +101,11 @@ async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: Ab
   const written = ctx.sandboxes.write(stopped, change);
   written.catch((error) => ending.abort(error));
   const { hasDisk: bound } = stopped;
-  const flight: Flight = { sandbox: starting, written, ...times, elsewhere: where.elsewhere, bound, signal: ending.signal };
+  const flight: Flight = { sandbox: starting, written, mounts, ...times, elsewhere: where.elsewhere, bound, signal: ending.signal };
   try {
     const launched = await launch(ctx, flight);
     await flight.written;
-    if (launched.kind === "failed") return giveUp(ctx, flight.sandbox, launched);
+    if (launched.kind === "failed") return giveUp(ctx, flight, launched);
     const running = ctx.sandboxes.applyLater(flight.sandbox, { kind: "started", epoch: starting.epoch, launch: launched.launch });
     return { kind: "started", answer: started(ctx, running, launched.launch) };
   } catch (error) {
@@ -122,48 +126,44 @@ function checkQuota(ctx: Context, { orgId, spec }: Sandbox, quota: Quota | null)
 
 type Where = { kind: "placed"; nodeId: string; elsewhere: boolean } | Extract<Outcome, { kind: "leave" }>;
 
-function anywhere(ctx: Context, sandbox: Sandbox, near: string | undefined): Where {
-  const asked = askedOf(sandbox);
+function anywhere(ctx: Context, sandbox: Sandbox, mounts: Mounts, near: string | undefined): Where {
+  const asked = askedOf(sandbox, mounts);
   const nearest = near === undefined ? null : ctx.nodes.candidate(near);
   const first = nearest !== null && nearest.slotsFree > 0 ? place([nearest], asked, ctx.random) : null;
   const placement = first?.kind === "placed" ? { ...first, elsewhere: true } : place(ctx.nodes.candidates(), asked, ctx.random);
   if (placement.kind === "placed") return placement;
-  throw refusalOf(placement, sandbox);
+  throw placementFault(placement, sandbox, mounts);
 }
 
-/** Where its disk is; elsewhere where that node is full or cordoned and another one has room. A cordoned node that is not emptied still starts its own. */
-function atItsDisk(ctx: Context, sandbox: Sandbox): Where {
+/** Where its disk is; elsewhere where that node is full, cordoned or without the stores of its volumes, and another one has room. A cordoned node that is not emptied still starts its own. */
+function atItsDisk(ctx: Context, sandbox: Sandbox, mounts: Mounts): Where {
   const nodeId = nodeOf(sandbox);
   const node = ctx.nodes.candidate(nodeId);
   if (node === null || !node.reachable) throw fault("node.unreachable", { nodeId });
   // Its disk is counted there already.
   const amounts = { ...amountsOf(sandbox.spec.resources), diskMb: 0 };
-  const here = place([{ ...node, cordoned: false }], { amounts }, ctx.random);
+  const here = place([{ ...node, cordoned: false }], { amounts, stores: mounts.stores }, ctx.random);
   if (here.kind === "placed" && !node.cordoned) return { ...here, elsewhere: false };
-  const refusal = refusalOf(here.kind === "placed" ? { kind: "none_available", retryAfterMs: LEAVING_RETRY_MS } : here, sandbox);
-  if (node.state === "ready" && hasRoomElsewhere(ctx, sandbox)) return { kind: "leave", refusal };
+  const unplaced = here.kind === "placed" ? { kind: "none_available" as const, retryAfterMs: LEAVING_RETRY_MS } : here;
+  const refusal = placementFault(unplaced, sandbox, mounts, { nodeId });
+  if (node.state === "ready" && hasRoomElsewhere(ctx, sandbox, mounts)) return { kind: "leave", refusal };
   if (here.kind === "placed" && ctx.nodes.wishOf(nodeId).draining === null) return { ...here, elsewhere: false };
   throw refusal;
 }
 
-const hasRoomElsewhere = (ctx: Context, sandbox: Sandbox): boolean =>
-  place(ctx.nodes.candidates(), { ...askedOf(sandbox), excluded: new Set([nodeOf(sandbox)]) }, ctx.random).kind === "placed";
-
-function refusalOf(placement: Exclude<Placement, { kind: "placed" }>, { nodeId, spec }: Sandbox): AppError {
-  const at = nodeId === null ? {} : { nodeId };
-  if (placement.kind === "none_fits") return fault("node.none_fits", { ...at, asked: spec.resources });
-  return fault("node.none_available", { ...at, retryAfterMs: placement.retryAfterMs });
-}
+const hasRoomElsewhere = (ctx: Context, sandbox: Sandbox, mounts: Mounts): boolean =>
+  place(ctx.nodes.candidates(), { ...askedOf(sandbox, mounts), excluded: new Set([nodeOf(sandbox)]) }, ctx.random).kind === "placed";
 
 type Failed = Extract<Launched, { kind: "failed" }>;
 
-function giveUp(ctx: Context, sandbox: Sandbox, { error, refusal, certain }: Failed): Outcome {
+function giveUp(ctx: Context, { sandbox, mounts }: Flight, { error, refusal, certain }: Failed): Outcome {
   const { epoch } = sandbox;
   if (refusal?.reason === "no_disk") ctx.sandboxes.applyLater(sandbox, { kind: "failed", epoch, reason: "disk_lost" });
   // Else the node may still start it: the row keeps its deadline, and the reconciliation asks what came of it.
   else if (certain) ctx.sandboxes.applyLater(sandbox, { kind: "gave_up", epoch, reason: error.code });
   if (refusal?.reason === "stale_epoch") return { kind: "stale" };
-  if (refusal?.reason === "capacity" && sandbox.hasDisk && hasRoomElsewhere(ctx, sandbox)) return { kind: "leave", refusal: error };
+  const isOfItsNode = refusal?.reason === "capacity" || isFault(error, "volume.unreachable");
+  if (isOfItsNode && sandbox.hasDisk && hasRoomElsewhere(ctx, sandbox, mounts)) return { kind: "leave", refusal: error };
   throw error;
 }
 

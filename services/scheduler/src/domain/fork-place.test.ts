@@ -12,6 +12,7 @@ const wish = (more: Partial<Wish> = {}): Wish => ({
   sourceShare: Number.MAX_SAFE_INTEGER,
   has: new Map(),
   avoided: new Set(),
+  stores: [],
   ...more,
 });
 const rooms = (...nodes: Candidate[]): Room[] =>

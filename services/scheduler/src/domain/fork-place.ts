@@ -1,5 +1,5 @@
 import type { ForkSpec } from "@banyan/contracts";
-import { type Amounts, type Candidate, isAvailable } from "./place.ts";
+import { type Amounts, type Candidate, isAvailable, reaches } from "./place.ts";
 
 /** Children sent to a node beyond its free slots, while nothing else of ours starts there: enough to keep its slot maker busy, too few to wait long. */
 const COLD_MAX = 16;
@@ -14,6 +14,7 @@ export interface Room {
   coldLeft: number;
   /** Messages that may still be sent to it now. */
   batchesLeft: number;
+  stores: ReadonlySet<string>;
 }
 
 /** What one fork asks for. */
@@ -32,6 +33,8 @@ export interface Wish {
   has: ReadonlyMap<string, number>;
   /** Nodes that refused it lately. */
   avoided: ReadonlySet<string>;
+  /** Each has to be reached: the volumes of its children lie there. */
+  stores: readonly string[];
 }
 
 export interface Allotment {
@@ -52,6 +55,7 @@ export function roomsOf(
     slotsFree: node.slotsFree,
     coldLeft: startingOn(node.nodeId) > 0 ? 0 : Math.max(0, COLD_MAX - node.waiting),
     batchesLeft: batchesLeft(node.nodeId),
+    stores: node.stores,
   }));
 }
 
@@ -68,7 +72,7 @@ const ROUNDING = 1e-6;
 
 /** How many of these a room can take now. */
 export function roomFor(room: Room, wish: Wish, batchMax: number): number {
-  if (wish.avoided.has(room.nodeId) || room.batchesLeft <= 0) return 0;
+  if (wish.avoided.has(room.nodeId) || room.batchesLeft <= 0 || !reaches(room, wish.stores)) return 0;
   const isSource = room.nodeId === wish.sourceNodeId;
   if (!wish.shipped && !isSource) return 0;
   const startable = wish.spread === "pack" ? Number.MAX_SAFE_INTEGER : room.slotsFree + room.coldLeft;

@@ -149,6 +149,7 @@ class Round {
       sourceShare: row.spec.spread === "spread" ? Math.ceil(row.spec.count / Math.max(1, this.#rooms.length)) : Number.MAX_SAFE_INTEGER,
       has: fork.onNode,
       avoided,
+      stores: [],
     };
   }
 

@@ -94,6 +94,7 @@ export const candidate = (nodeId: string, more: Partial<Candidate> = {}): Candid
   slotsFree: 100,
   waiting: 0,
   layers: new Set(),
+  stores: new Set(),
   ...more,
 });
 

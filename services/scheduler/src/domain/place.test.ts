@@ -16,6 +16,7 @@ const node = (changes: Partial<Candidate> = {}): Candidate => ({
   slotsFree: 4,
   waiting: 0,
   layers: new Set(),
+  stores: new Set(),
   ...changes,
 });
 
@@ -87,6 +88,7 @@ const candidates = fc
       slotsFree: fc.nat(5),
       waiting: fc.nat(5),
       layers: fc.subarray(["a", "b", "c"]).map((layers) => new Set(layers)),
+      stores: fc.subarray(["x", "y"]).map((stores) => new Set(stores)),
     }),
     { maxLength: 12 },
   )
@@ -95,20 +97,28 @@ const candidates = fc
 it("never promises more than a node has, and refuses only when none has room", () => {
   const chances = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   fc.assert(
-    fc.property(candidates, amounts, fc.subarray(["a", "b", "c"]), chances, (nodes, asked, layers, chance) => {
-      const fits = ({ capacity, used, reachable, state, cordoned }: Candidate): boolean =>
-        reachable &&
-        state === "ready" &&
-        !cordoned &&
-        (Object.keys(asked) as (keyof Amounts)[]).every((key) => used[key] + asked[key] <= capacity[key]);
-      const placement = place(nodes, { amounts: asked, layers }, () => chance);
-      const chosen = placement.kind === "placed" ? nodes.find(({ nodeId }) => nodeId === placement.nodeId) : undefined;
-      expect(chosen === undefined ? nodes.some(fits) : !fits(chosen)).toBe(false);
-      if (chosen === undefined) return;
-      const near = nodes.filter((one) => fits(one) && one.slotsFree > 0 && layers.every((layer) => one.layers.has(layer)));
-      expect(near.length === 0 || near.includes(chosen), "a free slot where all layers are").toBe(true);
-      expect(chosen.slotsFree > 0 || !nodes.some((one) => fits(one) && one.slotsFree > 0), "a free slot before none").toBe(true);
-    }),
+    fc.property(
+      candidates,
+      amounts,
+      fc.subarray(["a", "b", "c"]),
+      fc.subarray(["x", "y"]),
+      chances,
+      (nodes, asked, layers, stores, chance) => {
+        const fits = ({ capacity, used, reachable, state, cordoned, stores: reached }: Candidate): boolean =>
+          stores.every((store) => reached.has(store)) &&
+          reachable &&
+          state === "ready" &&
+          !cordoned &&
+          (Object.keys(asked) as (keyof Amounts)[]).every((key) => used[key] + asked[key] <= capacity[key]);
+        const placement = place(nodes, { amounts: asked, layers, stores }, () => chance);
+        const chosen = placement.kind === "placed" ? nodes.find(({ nodeId }) => nodeId === placement.nodeId) : undefined;
+        expect(chosen === undefined ? nodes.some(fits) : !fits(chosen)).toBe(false);
+        if (chosen === undefined) return;
+        const near = nodes.filter((one) => fits(one) && one.slotsFree > 0 && layers.every((layer) => one.layers.has(layer)));
+        expect(near.length === 0 || near.includes(chosen), "a free slot where all layers are").toBe(true);
+        expect(chosen.slotsFree > 0 || !nodes.some((one) => fits(one) && one.slotsFree > 0), "a free slot before none").toBe(true);
+      },
+    ),
   );
 });
 
@@ -142,4 +152,29 @@ it("sends a burst to many nodes although every view is the same", () => {
     if (placement.kind === "placed") chosen.add(placement.nodeId);
   }
   expect(chosen.size).toBeGreaterThan(5);
+});
+
+it("places volumes only where all of their stores are reached", () => {
+  const nodes = [
+    node({ nodeId: "none", slotsFree: 9 }),
+    node({ nodeId: "one", slotsFree: 9, stores: new Set(["home"]) }),
+    node({ nodeId: "both", slotsFree: 0, waiting: 9, stores: new Set(["home", "object"]) }),
+  ];
+  for (let i = 0; i < 50; i++)
+    expect(place(nodes, { amounts: SMALL, stores: ["home", "object"] }, Math.random)).toMatchObject({ kind: "placed", nodeId: "both" });
+});
+
+it("tells stores that nobody reaches from nodes that have no room", () => {
+  const [home, object] = [node({ nodeId: "a", stores: new Set(["home"]) }), node({ nodeId: "b", stores: new Set(["object"]) })];
+  const placed = (stores: string[], nodes: Candidate[] = [home, object], amounts = SMALL) => place(nodes, { amounts, stores }, Math.random);
+  expect(placed(["home", "elsewhere"])).toEqual({ kind: "out_of_reach", stores: ["elsewhere"] });
+  expect(placed(["home", "object"])).toEqual({ kind: "out_of_reach", stores: ["home", "object"] });
+  const full = { ...home, used: ROOM };
+  expect(placed(["home"], [full, object])).toMatchObject({ kind: "none_available" });
+  // What no node could hold is not for want of a store.
+  expect(placed(["home"], [home, object], { ...SMALL, cpu: 9 })).toEqual({ kind: "none_fits" });
+  // A node that does not answer may have it: nobody can tell.
+  expect(placed(["home"], [{ ...home, reachable: false }])).toMatchObject({ kind: "none_available" });
+  expect(placed(["home"], [{ ...home, reachable: false }, object])).toEqual({ kind: "out_of_reach", stores: ["home"] });
+  expect(placed(["home"], [])).toMatchObject({ kind: "none_available" });
 });

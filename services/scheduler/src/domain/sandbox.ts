@@ -1,6 +1,7 @@
 import {
   hostnameOf,
   type ImageConfig,
+  type MountOrder,
   type SandboxRecord,
   type StackLayer,
   type StartOrder,
@@ -38,8 +39,8 @@ export function recordOf(sandbox: Sandbox): SandboxRecord {
   return record;
 }
 
-/** What a node is told to run. `epoch` and the wait are the start's own. */
-export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
+/** What a node is told to run. `epoch`, the mounts and the wait are the start's own. */
+export function startOrder(sandbox: Sandbox, mounts: MountOrder[], slotWaitMs: number): StartOrder {
   const { id, orgId, epoch, spec, stack } = sandbox;
   return {
     sandboxId: id,
@@ -53,7 +54,7 @@ export function startOrder(sandbox: Sandbox, slotWaitMs: number): StartOrder {
     hostname: hostnameOf(id, spec),
     resources: spec.resources,
     network: spec.network,
-    mounts: [],
+    mounts,
     deadlineMs: Math.max(0, Math.floor(slotWaitMs)),
   };
 }

@@ -1,10 +1,12 @@
 import { CreateSandbox, fault, type InputOf, isFault, type OutputOf, type Resources } from "@banyan/contracts";
 import type { AppError } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
+import type { Mounts } from "../domain/mounts.ts";
 import { place } from "../domain/place.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
 import { FIRST_EPOCH, type Sandbox, type Stack } from "../domain/sandbox.ts";
-import { askedOf, type Flight, type Launched, launch } from "../launch.ts";
+import { askedOf, type Flight, type Launched, launch, placementFault } from "../launch.ts";
+import { resolveMounts } from "../mounts.ts";
 import { deleteOn, nodeOf } from "../node-calls.ts";
 import { answerLikeFirst } from "./answer-like-first.ts";
 import { started } from "./started.ts";
@@ -23,9 +25,12 @@ export const createSandbox = handle(CreateSandbox, (ctx, input, request) => {
 });
 
 async function create(ctx: Context, input: Input, beganMs: number, laneSignal: AbortSignal): Promise<Answer> {
-  const stack = await ctx.images.resolve(input.orgId, input.spec.image);
-  const spec = { ...input.spec, resources: resourcesOf(input, stack) };
-  const { sandbox, elsewhere } = reserve(ctx, { ...input, spec }, stack);
+  const [stack, mounts] = await Promise.all([
+    ctx.images.resolve(input.orgId, input.spec.image),
+    resolveMounts(ctx, input.orgId, input.spec.volumes, laneSignal),
+  ]);
+  const spec = { ...input.spec, resources: resourcesOf(input, stack), volumes: mounts.declared };
+  const { sandbox, elsewhere } = reserve(ctx, { ...input, spec }, stack, mounts);
   const ending = new AbortController();
   const end = (): void => ending.abort(laneSignal.reason);
   laneSignal.addEventListener("abort", end, { once: true });
@@ -33,7 +38,7 @@ async function create(ctx: Context, input: Input, beganMs: number, laneSignal: A
   const written = insert(ctx, sandbox);
   written.catch((error) => ending.abort(error));
   const slotWaitEndsMs = beganMs + input.deadlineMs;
-  const flight: Flight = { sandbox, written, slotWaitEndsMs, beganMs, elsewhere, bound: false, signal: ending.signal };
+  const flight: Flight = { sandbox, written, mounts, slotWaitEndsMs, beganMs, elsewhere, bound: false, signal: ending.signal };
   try {
     laneSignal.throwIfAborted();
     const launched = await launch(ctx, flight);
@@ -57,12 +62,16 @@ function resourcesOf({ spec, leftToImage = [] }: Input, { config }: Stack): Reso
 }
 
 /** Checks the quota and takes a place, in one step that nothing can come between. */
-function reserve(ctx: Context, { id, orgId, spec, quota, deadlineMs }: Input, stack: Stack): { sandbox: Sandbox; elsewhere: boolean } {
+function reserve(
+  ctx: Context,
+  { id, orgId, spec, quota, deadlineMs }: Input,
+  stack: Stack,
+  mounts: Mounts,
+): { sandbox: Sandbox; elsewhere: boolean } {
   const shortage = shortageOf(ctx.ledger.usage(orgId), chargeOf("starting", spec.resources), quota);
   if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
-  const placement = place(ctx.nodes.candidates(), askedOf({ spec, stack }), ctx.random);
-  if (placement.kind === "none_fits") throw fault("node.none_fits", { asked: spec.resources });
-  if (placement.kind === "none_available") throw fault("node.none_available", { retryAfterMs: placement.retryAfterMs });
+  const placement = place(ctx.nodes.candidates(), askedOf({ spec, stack }, mounts), ctx.random);
+  if (placement.kind !== "placed") throw placementFault(placement, { spec }, mounts);
   const now = ctx.clock.now();
   const { maxLifetimeS } = spec.lifetime;
   const sandbox: Sandbox = {

@@ -18,6 +18,7 @@ const FORGET_AFTER_MS = 24 * 3_600_000;
 interface Known {
   beat: NodeHeartbeat;
   layers: ReadonlySet<string>;
+  stores: ReadonlySet<string>;
   /** Monotonic: a step of the wall clock must not make nodes vanish. */
   seenMs: number;
   reachable: boolean;
@@ -57,6 +58,7 @@ export class Nodes {
     this.#known.set(beat.nodeId, {
       beat,
       layers: new Set(beat.layers),
+      stores: new Set(beat.stores.flatMap(({ store, state }) => (state === "ok" ? [store] : []))),
       seenMs: this.#clock.monotonicMs(),
       reachable: true,
       reachableSince: returned ? this.#clock.now() : (before?.reachableSince ?? 0),
@@ -182,7 +184,7 @@ export class Nodes {
     };
   }
 
-  #candidateOf({ beat, layers, seenMs, reachable, startsUnderWay, startsSettled }: Known): Candidate {
+  #candidateOf({ beat, layers, stores, seenMs, reachable, startsUnderWay, startsSettled }: Known): Candidate {
     const promised = this.#ledger.usedOn(beat.nodeId);
     const suspect = this.#clock.monotonicMs() - seenMs >= SUSPECT_AFTER_MS;
     return {
@@ -201,6 +203,7 @@ export class Nodes {
       slotsFree: suspect ? 0 : Math.max(0, beat.pool.free - startsUnderWay - startsSettled),
       waiting: beat.pool.waiting,
       layers,
+      stores,
     };
   }
 }
