@@ -11,6 +11,7 @@ import * as placing from "./place.ts";
 import * as refill from "./refill.ts";
 import * as schedule from "./schedule.ts";
 import * as spinUp from "./spin-up.ts";
+import * as volume from "./volume.ts";
 
 interface Bench<Context> {
   run(context: Context): Promise<Report>;
@@ -36,6 +37,11 @@ const BENCHES: Record<string, Entry> = {
     bench: fork,
     poolSize: 110,
     what: "forks of 1, 10, 50 and 100 to the first exec in every child, beside docker commit + docker run",
+  },
+  volume: {
+    bench: volume,
+    poolSize: 110,
+    what: "attach, disk, transfers and forks with a volume, beside the bare filesystem, cp and curl",
   },
   schedule: { bench: schedule, poolSize: null, what: "a fork of 100,000 over 200 stub nodes, and with something killed in the middle" },
   place: { bench: placing, poolSize: null, what: "one placement in memory, over 200 and 1,000 nodes" },

@@ -15,8 +15,16 @@ const BENCH_DATA_DIR = "/var/lib/banyan-bench";
 
 export type BenchOptions = Partial<Record<"count" | "nodes" | "chaos" | "max" | "maker", string | undefined>>;
 
+/** The bench's own. */
+export interface BenchServer {
+  pid: number;
+  dataDir: string;
+}
+
 export interface BenchContext {
   client: BenchClient;
+  /** Null: it measures another one, by --url. */
+  server: BenchServer | null;
   /** Samples asked for on the command line; undefined: the bench's own number. */
   n: number | undefined;
   /** What a single bench is asked on the command line. */
@@ -61,6 +69,7 @@ export async function openContext(options: ContextOptions): Promise<BenchContext
   };
   return {
     client,
+    server,
     n: options.n,
     options: options.options ?? {},
     peers: async () => {
@@ -78,10 +87,9 @@ export async function openContext(options: ContextOptions): Promise<BenchContext
   };
 }
 
-interface Server {
+interface Server extends BenchServer {
   url: string;
   key: string;
-  dataDir: string;
   stop(): Promise<void>;
 }
 
@@ -123,7 +131,7 @@ async function startServer(poolSize: number, settings: Record<string, string>): 
   } finally {
     await client.close();
   }
-  return { url, key, dataDir: BENCH_DATA_DIR, stop: () => stopServer(child, exited) };
+  return { url, key, pid: child.pid ?? 0, dataDir: BENCH_DATA_DIR, stop: () => stopServer(child, exited) };
 }
 
 async function stopServer(child: ChildProcess, exited: Promise<unknown>): Promise<void> {

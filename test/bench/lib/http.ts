@@ -1,8 +1,11 @@
 import type { api } from "@banyan/contracts";
+import { eventually } from "@banyan/testkit";
 import { Pool } from "undici";
+import type { z } from "zod";
 
 const CREATE_DEADLINE_MS = 120_000;
 const BUILD_WAIT_S = 100;
+const REMOVE_VOLUME_TIMEOUT_MS = 30_000;
 
 export interface Reply<T> {
   status: number;
@@ -20,11 +23,13 @@ export type ForkSaid =
 /** The API as a load generator sees it: plain HTTP with keep-alive, nothing between the clock and the socket. */
 export class BenchClient {
   readonly #pool: Pool;
-  readonly #key: string;
+  readonly url: string;
+  readonly key: string;
 
   constructor(url: string, key: string, connections = 64) {
     this.#pool = new Pool(url, { connections, pipelining: 1, headersTimeout: CREATE_DEADLINE_MS, bodyTimeout: CREATE_DEADLINE_MS });
-    this.#key = key;
+    this.url = url;
+    this.key = key;
   }
 
   async call<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply<T>> {
@@ -32,7 +37,7 @@ export class BenchClient {
     const response = await this.#pool.request({
       method,
       path,
-      headers: { ...headers, authorization: `Bearer ${this.#key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: { ...headers, authorization: `Bearer ${this.key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.body.text();
@@ -61,12 +66,21 @@ export class BenchClient {
     if (reply.status >= 300) throw new Error(`delete answered ${reply.status}: ${JSON.stringify(reply.body)}`);
   }
 
+  async createVolume(body: z.input<typeof api.CreateVolumeBody>): Promise<api.Volume> {
+    return this.#expect(201, await this.call<api.Volume>("POST", "/v1/volumes", body)).body;
+  }
+
+  /** Waits while the last sandboxes that had it are going. */
+  async removeVolume(id: string): Promise<void> {
+    await eventually(async () => (await this.call("DELETE", `/v1/volumes/${id}`)).status < 300, { timeoutMs: REMOVE_VOLUME_TIMEOUT_MS });
+  }
+
   /** Asks for a fork and says its events as they come; the last is `fork`, or `problem`. */
   async *fork(id: string, body: api.ForkSandboxInput): AsyncGenerator<ForkSaid, void, undefined> {
     const response = await this.#pool.request({
       method: "POST",
       path: `/v1/sandboxes/${id}/forks`,
-      headers: { accept: "text/event-stream", "content-type": "application/json", authorization: `Bearer ${this.#key}` },
+      headers: { accept: "text/event-stream", "content-type": "application/json", authorization: `Bearer ${this.key}` },
       body: JSON.stringify(body),
     });
     let pending = "";

@@ -7,6 +7,8 @@ export interface Target {
   percentile: "p50" | "p99";
   must?: number;
   aim?: number;
+  /** Of what is better the more it is. */
+  aimLeast?: number;
 }
 
 export interface Report {
@@ -52,7 +54,9 @@ function verdict(made: Report, target: Target): string {
   if (measured === undefined || Number.isNaN(measured)) return `target ${label}: not measured`;
   const against = (word: string, bound: number | undefined) =>
     bound === undefined ? [] : [`${word} <= ${bound}: ${measured <= bound ? "met" : "MISSED"}`];
-  return `target ${label} = ${measured.toFixed(2)}; ${[...against("must", target.must), ...against("aim", target.aim)].join("; ")}`;
+  const least = target.aimLeast;
+  const atLeast = least === undefined ? [] : [`aim >= ${least}: ${measured >= least ? "met" : "MISSED"}`];
+  return `target ${label} = ${measured.toFixed(2)}; ${[...against("must", target.must), ...against("aim", target.aim), ...atLeast].join("; ")}`;
 }
 
 export async function save(made: Report, file: string): Promise<void> {

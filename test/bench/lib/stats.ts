@@ -3,7 +3,7 @@ import { assert } from "@banyan/kernel";
 /** One line of a bench's JSON file. Percentiles are of all samples: nothing is trimmed, failures are counted apart. */
 export interface Result {
   name: string;
-  unit: "ms" | "us" | "MB" | "%" | "1/s" | "x";
+  unit: "ms" | "us" | "MB" | "%" | "1/s" | "MB/s" | "x";
   n: number;
   p50: number;
   p99: number;

@@ -1,0 +1,20 @@
+// A plain file server, as a process of its own: what a transfer costs when nothing stands between the socket and the file.
+import { createReadStream, createWriteStream, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { pipeline } from "node:stream/promises";
+
+const path = process.argv[2] ?? "";
+const server = createServer(async (request, response) => {
+  if (request.method === "PUT") {
+    await pipeline(request, createWriteStream(path));
+    response.end();
+  } else {
+    response.setHeader("content-length", statSync(path).size);
+    await pipeline(createReadStream(path), response);
+  }
+});
+server.listen(0, "127.0.0.1", () => {
+  const address = server.address();
+  process.send?.(address !== null && typeof address === "object" ? address.port : 0);
+});
+process.once("disconnect", () => process.exit(0));
