@@ -7,6 +7,7 @@ export * from "./diff/text-diff.ts";
 export * from "./disk/changes.ts";
 export * from "./disk/driver.ts";
 export * from "./disk/freezer.ts";
+export { mountImage, unmountImage } from "./disk/image-mount.ts";
 export * from "./disk/open-disk.ts";
 export * from "./host/command.ts";
 export * from "./host/mounts.ts";
