@@ -13,6 +13,10 @@ interface Parts {
   clock: Clock;
   /** Something was put into the outbox. */
   onSaid: () => void;
+  /** A child of a fork that starts: it gets its row when it has. */
+  startingChild: (id: string) => Sandbox | null;
+  /** Resolves when what is known of the organisation's forks is in rows. */
+  forksWritten: (orgId: string) => Promise<void>;
   /** A sandbox that a fork made went on otherwise than by its fork. */
   onChildChanged: (sandbox: Sandbox) => void;
 }
@@ -32,9 +36,15 @@ export class Sandboxes {
 
   /** The row as it is now; another organisation's and a deleted one are not found. */
   async find(ref: { orgId: string; id: string }): Promise<Sandbox> {
-    const sandbox = await this.peek(ref.id);
+    const sandbox = this.#parts.startingChild(ref.id) ?? (await this.peek(ref.id)) ?? (await this.#justStarted(ref));
     if (sandbox === null || sandbox.orgId !== ref.orgId || sandbox.state === "deleted") throw fault("sandbox.not_found", { id: ref.id });
     return sandbox;
+  }
+
+  /** Asked of an id without a row alone: it may be a child's whose start was acknowledged a moment ago. */
+  async #justStarted({ orgId, id }: { orgId: string; id: string }): Promise<Sandbox | null> {
+    await this.#parts.forksWritten(orgId);
+    return this.#parts.store.readSandbox(id);
   }
 
   /** The row in any state, after what this process still had to write of it. */

@@ -41,6 +41,8 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
       late,
       clock,
       onSaid: () => onSaid(),
+      startingChild: (id) => forks.book.starting(id),
+      forksWritten: (orgId) => forks.allWritten(orgId),
       onChildChanged: (sandbox) => forks.sandboxChanged(sandbox),
     }),
     ledger,

@@ -105,7 +105,8 @@ it("deletes all of its children where that is asked for while it ends, also afte
       await world.startScheduler();
     } else gate.resolve();
     expect(await ended(world, id)).toMatchObject({ state: "cancelled", counts: { succeeded: 2, cancelled: 2 } });
-    await eventually(async () => expect(await sandboxStates(world, id)).toEqual({ deleted: 4 }));
+    // What was not answered before the restart is tried again after ten seconds.
+    await eventually(async () => expect(await sandboxStates(world, id)).toEqual({ deleted: 4 }), { timeoutMs: 40_000 });
     expect(node.sandboxes.size).toBe(0);
     await node.stop();
   }

@@ -263,7 +263,8 @@ it("keeps its promises through any sequence of events and crashes", () => {
             book.nodeLost(NODES[happened.pick % NODES.length] ?? "", now);
             break;
           case "remove":
-            if (child?.sandboxId) book.sandboxChanged(child.sandboxId, { state: "deleting", reason: null }, now);
+            if (child?.sandboxId && child.state === "starting") book.removeStarting(child.sandboxId, now);
+            else if (child?.sandboxId) book.sandboxChanged(child.sandboxId, { state: "deleting", reason: null }, now);
             break;
           case "stop":
           case "die": {

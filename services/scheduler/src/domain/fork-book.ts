@@ -8,9 +8,11 @@ import { type Batch, ForkMemory } from "./fork-memory.ts";
 import { loseNode } from "./fork-node-loss.ts";
 import type { Answer, Report } from "./fork-outcomes.ts";
 import { type PlanView, planForks } from "./fork-plan.ts";
-import { awaitReport, hearReports, type Interruption, type SandboxChange, sandboxChanged } from "./fork-reports.ts";
+import { awaitReport, hearReports, type Interruption, removeStarting, type SandboxChange, sandboxChanged } from "./fork-reports.ts";
+import { startingSandbox } from "./fork-sandbox.ts";
 import { type ForkWrite, mergeSteps, type Step, takeSteps } from "./fork-steps.ts";
 import { type NodesView, tickForks } from "./fork-tick.ts";
+import type { Sandbox } from "./sandbox.ts";
 
 export type { Batch } from "./fork-memory.ts";
 export type { Answer } from "./fork-outcomes.ts";
@@ -57,6 +59,12 @@ export class ForkBook {
   /** A child's sandbox that is this book's to look after: it starts, or its fork still waits for it. */
   owns(sandboxId: string): boolean {
     return this.#memory.owners.has(sandboxId);
+  }
+
+  /** A child's sandbox that starts, and so has no row yet. */
+  starting(sandboxId: string): Sandbox | null {
+    const owner = this.#memory.owners.get(sandboxId);
+    return owner?.child.state === "starting" ? startingSandbox(owner.fork, owner.child) : null;
   }
 
   /** Its command runs, as far as is known: its node will tell how that ended. */
@@ -150,6 +158,12 @@ export class ForkBook {
   finished(forkId: string, reports: readonly Report[], now: number): void {
     const fork = this.get(forkId);
     if (fork !== undefined) hearReports(this.#memory, fork, reports, now);
+  }
+
+  /** Its owner does not want a child that starts. */
+  removeStarting(sandboxId: string, now: number): void {
+    const owner = this.#memory.owners.get(sandboxId);
+    if (owner?.child.state === "starting") removeStarting(this.#memory, owner, now);
   }
 
   /** The row of a child's sandbox changed otherwise than by this book. */

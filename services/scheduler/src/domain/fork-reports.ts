@@ -58,6 +58,17 @@ export function sandboxChanged(memory: ForkMemory, owner: Owner, { state, reason
   lookForEnd(memory, fork, now);
 }
 
+/** What its node may have made of it goes; a start that comes later is refused there. */
+export function removeStarting(memory: ForkMemory, { fork, child }: Owner, now: number): void {
+  const { nodeId, sandboxId } = child;
+  if (nodeId === null || sandboxId === null) return;
+  memory.change(fork, now, (_draft, outcomes) => {
+    outcomes.delete(nodeId, [sandboxId]);
+    outcomes.close(child, "cancelled", SANDBOX_DELETED);
+  });
+  lookForEnd(memory, fork, now);
+}
+
 /** The sandbox was seen to have ended on its node: it has a while to say how. */
 export function awaitReport({ fork, child }: Owner, how: Interruption, now: number): void {
   if (child.state !== "running" || child.grace !== null) return;

@@ -50,7 +50,7 @@ export class Forks {
   readonly slots = new Map<number, () => void>();
   /** Told that a fork which ended is to be said. */
   onEnded: () => void = () => {};
-  readonly #writers = new Map<string, Promise<void>>();
+  readonly #writers = new Map<string, { orgId: string; writing: Promise<void> }>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #ending = new AbortController();
@@ -98,6 +98,16 @@ export class Forks {
     this.kick();
   }
 
+  /** A child that starts and that its owner deletes: it counts as cancelled. False: there is none. */
+  async removeStarting({ orgId, id }: { orgId: string; id: string }): Promise<boolean> {
+    const sandbox = this.book.starting(id);
+    if (sandbox?.origin == null || sandbox.orgId !== orgId) return false;
+    this.book.removeStarting(id, this.parts.clock.now());
+    this.kick();
+    await this.written(sandbox.origin.forkId);
+    return true;
+  }
+
   nodeLost(nodeId: string): void {
     this.book.nodeLost(nodeId, this.parts.clock.now());
     this.kick();
@@ -126,9 +136,17 @@ export class Forks {
   /** Resolves when everything decided about the fork up to now is written. */
   written(forkId: string): Promise<void> {
     const fork = this.book.get(forkId);
-    if (fork === undefined) return this.#writers.get(forkId) ?? Promise.resolve();
+    if (fork === undefined) return this.#writers.get(forkId)?.writing ?? Promise.resolve();
     if (fork.queue.length === 0 && !this.#writers.has(forkId)) return Promise.resolve();
     return new Promise((resolve, reject) => addTo(this.#waiters, forkId, { through: fork.queued, resolve, reject }));
+  }
+
+  /** The same for all forks of an organisation: a child that has just started may have its row in one of these writes. */
+  async allWritten(orgId: string): Promise<void> {
+    const due = new Set(this.book.dirty());
+    for (const [forkId] of this.#writers) due.add(forkId);
+    const isOwn = (forkId: string): boolean => (this.#writers.get(forkId)?.orgId ?? this.book.get(forkId)?.row.orgId) === orgId;
+    await Promise.all([...due].filter(isOwn).map((forkId) => this.written(forkId)));
   }
 
   /** `changed` resolves at the next write of the fork, or when the time is up or nobody waits any more. */
@@ -152,7 +170,7 @@ export class Forks {
   async stop(): Promise<void> {
     const stopping = fault("bus.unavailable", { reason: "stopping" });
     this.#ending.abort(stopping);
-    await Promise.allSettled(this.#writers.values());
+    await Promise.allSettled(Array.from(this.#writers.values(), ({ writing }) => writing));
     for (const forkId of [...this.#waiters.keys()]) this.#settle(forkId, Number.MAX_SAFE_INTEGER, stopping);
   }
 
@@ -163,11 +181,13 @@ export class Forks {
     for (const forkId of this.book.dirty()) {
       if (this.#writers.size >= WRITERS_MAX) break;
       if (this.#writers.has(forkId)) continue;
+      // The last write has the book forget the fork.
+      const orgId = this.book.get(forkId)?.row.orgId ?? "";
       const writing = this.#writeAll(forkId).finally(() => {
         this.#writers.delete(forkId);
         this.kick();
       });
-      this.#writers.set(forkId, writing);
+      this.#writers.set(forkId, { orgId, writing });
     }
   }
 
