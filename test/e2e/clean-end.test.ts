@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { eventually } from "@banyan/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { removeDataDir } from "./clear-away.ts";
 import { footprintOf, NOTHING } from "./footprint.ts";
-import { collect, IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, spawnBanyan, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { collect, IMAGE_MS, makeDataDir, PATIENCE_MS, spawnBanyan, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const dockerHost = () => process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";

@@ -6,7 +6,8 @@ import { buffer, text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import type { DiffEntry, Sandbox, SandboxHandle } from "@banyan/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { endBanyan } from "./clear-away.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const CLI = join(ROOT, "packages/cli/src/main.ts");
@@ -25,8 +26,7 @@ afterEach(async () => {
 }, PATIENCE_MS);
 afterAll(async () => {
   await rm(files, { recursive: true, force: true });
-  expect(await running.stop()).toBe(0);
-  await removeDataDir(running.dataDir);
+  await endBanyan(running);
 }, PATIENCE_MS);
 
 async function sandbox(script = "true"): Promise<Sandbox> {

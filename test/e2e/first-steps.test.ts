@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { endBanyan } from "./clear-away.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const CLI = join(ROOT, "packages/cli/src/main.ts");
@@ -16,8 +17,7 @@ beforeAll(async () => {
   await untilReady(running.banyan);
 }, IMAGE_MS + PATIENCE_MS);
 afterAll(async () => {
-  expect(await running.stop()).toBe(0);
-  await removeDataDir(running.dataDir);
+  await endBanyan(running);
 });
 
 describe("a new user over HTTP", () => {

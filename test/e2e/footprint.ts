@@ -16,23 +16,35 @@ export interface Footprint {
 
 /** Looks at the machine itself, not at what Banyan believes. `links` of an earlier look are looked for by name, as nothing ties them to a node once their bridge is gone. */
 export async function footprintOf(dataDir: string, dockerHost: string | null, earlier?: Footprint): Promise<Footprint> {
-  const nodeId = readFileSync(join(dataDir, "node-id"), "utf8").trim();
-  const hash = createHash("sha256").update(nodeId).digest("hex").slice(0, 8);
+  const nodeId = nodeIdOf(dataDir);
+  const hash = createHash("sha256")
+    .update(nodeId ?? "")
+    .digest("hex")
+    .slice(0, 8);
   const links = readdirSync("/sys/class/net");
   const bridge = `bny${hash}`;
+  // An engine of its own has its sockets and the containers that run elsewhere: what lies there must have short paths.
+  const engine = createHash("sha256").update(join(dataDir, "docker")).digest("hex").slice(0, 12);
+  const places = [`${dataDir}/`, `/run/banyan/${engine}/`];
   return {
-    containers: dockerHost === null ? [] : await containersOf(dockerHost, nodeId),
+    containers: dockerHost === null || nodeId === null ? [] : await containersOf(dockerHost, nodeId),
     mounts: readFileSync("/proc/self/mountinfo", "utf8")
       .split("\n")
-      .filter((line) => line.includes(dataDir)),
-    loops: readdirSync("/sys/block").filter((name) => backingOf(name).startsWith(dataDir)),
+      .filter((line) => places.some((place) => line.includes(place))),
+    loops: readdirSync("/sys/block").filter((name) => backingOf(name).startsWith(`${dataDir}/`)),
     links: links.filter((name) => name === bridge || masterOf(name) === bridge || earlier?.links.includes(name)),
     tables: tables().includes(`banyan_${hash}`) ? [`banyan_${hash}`] : [],
-    processes: processesOf(dataDir),
+    processes: processesOf(places, dataDir),
   };
 }
 
 export const NOTHING: Footprint = { containers: [], mounts: [], loops: [], links: [], tables: [], processes: [] };
+
+/** Null: no node has got so far here. */
+function nodeIdOf(dataDir: string): string | null {
+  const path = join(dataDir, "node-id");
+  return existsSync(path) ? readFileSync(path, "utf8").trim() : null;
+}
 
 async function containersOf(dockerHost: string, nodeId: string): Promise<string[]> {
   const docker = new Docker({ socketPath: new URL(dockerHost).pathname });
@@ -50,14 +62,14 @@ function masterOf(link: string): string | null {
   return existsSync(uevent) ? (/INTERFACE=(.*)/.exec(readFileSync(uevent, "utf8"))?.[1] ?? null) : null;
 }
 
-/** Processes that name the data directory on their command line, and those that were started with it in their environment. */
-function processesOf(dataDir: string): string[] {
+/** Processes that name one of these places on their command line, and those that were started with the data directory in their environment. */
+function processesOf(places: readonly string[], dataDir: string): string[] {
   const found: string[] = [];
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-      if (line.includes(dataDir) || environment.includes(`BANYAN_DATA_DIR=${dataDir}\0`))
+      if (places.some((place) => line.includes(place)) || environment.includes(`BANYAN_DATA_DIR=${dataDir}\0`))
         found.push(`${pid} ${line.replaceAll("\0", " ")}`);
     } catch (error) {
       // Gone between the list and the look, or shut off from everyone: not one of ours.

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { type Banyan, type Fork, type ForkChild, isBanyanError, type Sandbox } from "@banyan/sdk";
 import { eventually } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { endBanyan } from "./clear-away.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const CLI = join(ROOT, "packages/cli/src/main.ts");
@@ -29,8 +30,7 @@ afterEach(async () => {
 }, PATIENCE_MS);
 afterAll(async () => {
   await rm(files, { recursive: true, force: true });
-  expect(await running.stop()).toBe(0);
-  await removeDataDir(running.dataDir);
+  await endBanyan(running);
 }, PATIENCE_MS);
 
 async function prepared(command = "echo prepared > /workspace/base"): Promise<Sandbox> {

@@ -1,6 +1,7 @@
 import type { CreateSandboxOptions, StartedSandbox } from "@banyan/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { endBanyan } from "./clear-away.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 /** CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE: what a slot may have, and nothing else. */
@@ -15,8 +16,7 @@ beforeAll(async () => {
   await untilReady(running.banyan);
 }, IMAGE_MS + PATIENCE_MS);
 afterAll(async () => {
-  expect(await running.stop()).toBe(0);
-  await removeDataDir(running.dataDir);
+  await endBanyan(running);
 });
 
 async function sandbox(options: CreateSandboxOptions = {}): Promise<StartedSandbox> {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Banyan, type BanyanError, type BuildEvent, Image, type Sandbox } from "@banyan/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { endBanyan } from "./clear-away.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 /** Packages come over the network, and the machine may be busy. */
@@ -24,8 +25,7 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await rm(files, { recursive: true, force: true });
-  expect(await running.stop()).toBe(0);
-  await removeDataDir(running.dataDir);
+  await endBanyan(running);
 }, PATIENCE_MS);
 
 /** Nothing on it was ever built before, whatever the engine has kept of earlier runs. */

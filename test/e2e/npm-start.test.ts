@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { collect, IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, removeDataDir, SUBNET } from "./start-banyan.ts";
+import { removeDataDir } from "./clear-away.ts";
+import { collect, IMAGE_MS, makeDataDir, PATIENCE_MS, ROOT, subnetOf } from "./start-banyan.ts";
 
 const NOBODY = 65_534;
 let dataDir: string;
@@ -14,7 +15,13 @@ beforeEach(async () => {
 afterEach(() => removeDataDir(dataDir));
 
 const start = (args: string[], options: { env?: Record<string, string>; uid?: number } = {}) => {
-  const env = { ...process.env, BANYAN_NODE_SUBNET: SUBNET, BANYAN_NODE_DISK_MB: "4096", BANYAN_HEALTH_PORT: "0", ...options.env };
+  const env = {
+    ...process.env,
+    BANYAN_NODE_SUBNET: subnetOf(dataDir),
+    BANYAN_NODE_DISK_MB: "4096",
+    BANYAN_HEALTH_PORT: "0",
+    ...options.env,
+  };
   return spawn("node", [join(ROOT, "infra/setup/start.mjs"), "--data-dir", dataDir, "--port", "0", "--pool-size", "2", ...args], {
     env,
     cwd: "/",

@@ -1,8 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Banyan } from "@banyan/sdk";
+import { freeSubnet } from "../integration/node/free-subnet.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 /** The first start of a machine makes the image. */
@@ -11,8 +12,10 @@ export const IMAGE_MS = 300_000;
 export const PATIENCE_MS = 240_000;
 const READY_MS = 90_000;
 const STOP_MS = 90_000;
-/** One node at a time runs here; another test run on this machine, also one that was killed, has another. */
-export const SUBNET = freeSubnet();
+/** Of each data directory its own, the same at each start: what runs there keeps its addresses. */
+const subnets = new Map<string, string>();
+/** Made by this file's tests. */
+export const dataDirs = new Set<string>();
 const OUTPUT_TAIL = 4_000;
 
 export interface TestBanyan {
@@ -34,7 +37,15 @@ export interface TestBanyan {
 
 /** Short: unix sockets lie below it. Open: Postgres must pass through it. */
 export async function makeDataDir(): Promise<string> {
-  return mkdtemp("/var/tmp/bny-");
+  const dataDir = await mkdtemp("/var/tmp/bny-");
+  dataDirs.add(dataDir);
+  return dataDir;
+}
+
+export function subnetOf(dataDir: string): string {
+  const subnet = subnets.get(dataDir) ?? freeSubnet("wide");
+  subnets.set(dataDir, subnet);
+  return subnet;
 }
 
 /** The whole of Banyan as a user has it: one process of its own, on free ports, with a data directory of its own. */
@@ -49,6 +60,7 @@ export async function startBanyan(dataDir: string, env: Record<string, string> =
   );
   if (first instanceof Error) {
     child.kill("SIGKILL");
+    await exited;
     throw first;
   }
   const { url, apiKey } = first;
@@ -81,7 +93,7 @@ export function spawnBanyan(dataDir: string, env: Record<string, string> = {}): 
       BANYAN_HTTP_PORT: "0",
       BANYAN_HEALTH_PORT: "0",
       BANYAN_POOL_SIZE: "3",
-      BANYAN_NODE_SUBNET: SUBNET,
+      BANYAN_NODE_SUBNET: subnetOf(dataDir),
       BANYAN_NODE_DISK_MB: "4096",
       BANYAN_DEMO: "off",
       ...env,
@@ -99,13 +111,3 @@ export function collect(child: ChildProcess): () => string {
   }
   return () => text;
 }
-
-function freeSubnet(): string {
-  const taken = execFileSync("ip", ["-4", "-o", "addr"], { encoding: "utf8" });
-  const candidates = Array.from({ length: 110 }, (_, index) => `10.${130 + ((process.pid + index) % 110)}.`);
-  const free = candidates.find((prefix) => !taken.includes(` ${prefix}`));
-  if (free === undefined) throw new Error("every subnet for tests is taken on this machine");
-  return `${free}0.0/16`;
-}
-
-export const removeDataDir = (dataDir: string): Promise<void> => rm(dataDir, { recursive: true, force: true });

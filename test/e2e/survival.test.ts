@@ -1,7 +1,8 @@
 import { eventually } from "@banyan/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { removeDataDir } from "./clear-away.ts";
 import { footprintOf, NOTHING } from "./footprint.ts";
-import { IMAGE_MS, makeDataDir, PATIENCE_MS, removeDataDir, startBanyan, type TestBanyan } from "./start-banyan.ts";
+import { IMAGE_MS, makeDataDir, PATIENCE_MS, startBanyan, type TestBanyan } from "./start-banyan.ts";
 import { untilReady } from "./until-ready.ts";
 
 const COUNT = "i=0; while true; do i=$((i+1)); echo $i > /workspace/count; sleep 0.05; done";

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { eventually } from "@banyan/testkit";
 import { expect } from "vitest";
 import { freeSubnet } from "../../integration/node/free-subnet.ts";
+import { removeDataDir } from "../clear-away.ts";
 import { footprintOf, NOTHING } from "../footprint.ts";
-import { removeDataDir } from "../start-banyan.ts";
+
 import { ServiceProcess } from "./service-process.ts";
 import type { Cluster } from "./start-cluster.ts";
 
@@ -38,12 +39,16 @@ export async function joinNode(cluster: Cluster): Promise<JoinedNode> {
     BANYAN_NODE_ON_STOP: "purge",
   });
   const stop = async (): Promise<void> => {
-    // One killed by its test runs once more, to end in order.
-    if (!agent.isRunning) await agent.start();
-    const during = await footprintOf(dataDir, dockerHost);
-    await agent.end();
-    await eventually(async () => expect(await footprintOf(dataDir, dockerHost, during)).toEqual(NOTHING), { intervalMs: 100 });
-    await removeDataDir(dataDir);
+    try {
+      // One killed by its test runs once more, to end in order.
+      if (!agent.isRunning) await agent.start();
+      const during = await footprintOf(dataDir, dockerHost);
+      await agent.end();
+      await eventually(async () => expect(await footprintOf(dataDir, dockerHost, during)).toEqual(NOTHING), { intervalMs: 100 });
+    } finally {
+      await agent.end();
+      await removeDataDir(dataDir);
+    }
   };
   try {
     await agent.start();
@@ -58,7 +63,7 @@ export async function joinNode(cluster: Cluster): Promise<JoinedNode> {
     return { nodeId, dataDir, agent, stop };
   } catch (error) {
     await agent.end();
-    await removeDataDir(dataDir);
+    await removeDataDir(dataDir).catch(() => {});
     throw error;
   }
 }

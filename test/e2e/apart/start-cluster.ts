@@ -4,8 +4,9 @@ import { Banyan } from "@banyan/sdk";
 import { eventually, freePort, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
 import { expect } from "vitest";
 import { freeSubnet } from "../../integration/node/free-subnet.ts";
+import { removeDataDir } from "../clear-away.ts";
 import { footprintOf, NOTHING } from "../footprint.ts";
-import { removeDataDir } from "../start-banyan.ts";
+
 import { untilReady } from "../until-ready.ts";
 import { Inventory } from "./inventory.ts";
 import { ServiceProcess } from "./service-process.ts";
@@ -63,15 +64,22 @@ export async function startCluster(): Promise<Cluster> {
   const banyan = new Banyan({ url, apiKey, attemptsMax: 1 });
   const inventory = new Inventory(dataDir, dockerHost);
   const services = [gateway, scheduler, imageBuilder, agent];
-  const stop: Cluster["stop"] = async () => {
-    const during = await footprintOf(dataDir, dockerHost);
-    // One killed by its test runs once more, to end in order.
-    if (!agent.isRunning) await agent.start();
+  const end = async (): Promise<void> => {
     for (const one of services.toReversed()) await one.end();
     await Promise.all([nats.stop(), postgres.stop()]);
-    // Whoever copies the mounts of this host at this moment, as the start of any container does, holds the disk's loop device a little longer.
-    await eventually(async () => expect(await footprintOf(dataDir, dockerHost, during)).toEqual(NOTHING), { intervalMs: 100 });
-    await removeDataDir(dataDir);
+  };
+  const stop: Cluster["stop"] = async () => {
+    const during = await footprintOf(dataDir, dockerHost);
+    try {
+      // One killed by its test runs once more, to end in order.
+      if (!agent.isRunning) await agent.start();
+      await end();
+      // Whoever copies the mounts of this host at this moment, as the start of any container does, holds the disk's loop device a little longer.
+      await eventually(async () => expect(await footprintOf(dataDir, dockerHost, during)).toEqual(NOTHING), { intervalMs: 100 });
+    } finally {
+      await end();
+      await removeDataDir(dataDir);
+    }
   };
   const said = (): string => services.map((one) => `--- ${one.name}\n${one.output()}`).join("\n");
   const cluster: Cluster = { nats, postgres, gateway, scheduler, imageBuilder, agent, url, apiKey, banyan, inventory, said, stop };
@@ -79,9 +87,8 @@ export async function startCluster(): Promise<Cluster> {
     await Promise.all(services.map((one) => one.start()));
     await untilReady(new Banyan({ url, apiKey }));
   } catch (error) {
-    for (const one of services.toReversed()) await one.end();
-    await Promise.all([nats.stop(), postgres.stop()]);
-    await removeDataDir(dataDir);
+    await end();
+    await removeDataDir(dataDir).catch(() => {});
     throw error;
   }
   return cluster;
