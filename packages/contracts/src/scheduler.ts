@@ -264,10 +264,13 @@ export const UnmountVolume = rpc("scheduler", "sandbox.unmount", {
   ],
 });
 
-/** Which sandboxes, in any state but deleted, and unfinished forks have this volume (or only this version of it) among their mounts. */
+/**
+ * Which sandboxes, in any state but deleted, and unfinished forks have this volume (or only this version of it) among their mounts: a user for each
+ * mount, those that neither stopped nor failed first. `forks` are counted in `total` and not named.
+ */
 export const ListVolumeUsers = rpc("scheduler", "volume.users", {
   input: z.object({ volumeId: VolumeId, versionId: VersionId.nullable() }),
-  output: z.object({ users: z.array(VolumeUser).max(100), total: z.int() }),
+  output: z.object({ users: z.array(VolumeUser).max(100), forks: z.int().default(0), total: z.int() }),
   deadlineMs: 10_000,
   errors: ["database.unavailable"],
 });

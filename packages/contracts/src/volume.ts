@@ -108,8 +108,14 @@ export const VolumeVersion = z.object({
 });
 export type VolumeVersion = z.infer<typeof VolumeVersion>;
 
-/** A sandbox that has a volume among its mounts, running or not. */
-export const VolumeUser = z.object({ sandboxId: SandboxId, state: z.enum(SANDBOX_STATES), path: z.string(), mode: MountMode });
+/** A sandbox that has a volume among its mounts, running or not. `versionId` null: not a version of it, but its content as it is. */
+export const VolumeUser = z.object({
+  sandboxId: SandboxId,
+  state: z.enum(SANDBOX_STATES),
+  path: z.string(),
+  mode: MountMode,
+  versionId: VersionId.nullable().default(null),
+});
 export type VolumeUser = z.infer<typeof VolumeUser>;
 
 /** A name or an id. */

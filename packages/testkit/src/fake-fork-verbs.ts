@@ -4,6 +4,7 @@ import {
   type ForkOutcome,
   fault,
   type InputOf,
+  isFault,
   LIMITS,
   NodeDeleteMany,
   NodeFreeze,
@@ -15,6 +16,7 @@ import {
   type StartOrder,
 } from "@banyan/contracts";
 import type { Clock } from "@banyan/kernel";
+import { checkMounts } from "./fake-mount-verbs.ts";
 import type { FakeNode } from "./fake-node.ts";
 
 type Child = StartManyOrder["children"][number];
@@ -144,6 +146,8 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
       if (chosen) return chosen;
       if ((deleted.get(child.sandboxId) ?? 0) >= child.epoch) return refused("deleted");
       if (sandboxes.has(child.sandboxId)) return STARTED;
+      const unmountable = mountFailure(order);
+      if (unmountable !== null) return unmountable;
       if (room <= 0) return refused(slotsLeft() <= 0 ? "no_slot" : "capacity");
       room--;
       sandboxes.set(child.sandboxId, { order: singleOf(order, child), epoch: child.epoch, state: "running", lastActiveAt: clock.now() });
@@ -152,6 +156,16 @@ export function serveForks({ bus, clock, node, roomFor, slotsLeft }: Parts): Ser
     });
     await forks.onBatchDone?.(order);
     return { children: answers };
+  }
+
+  function mountFailure({ mounts }: StartManyOrder): ChildAnswer | null {
+    try {
+      checkMounts(node, mounts);
+      return null;
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      return { kind: "failed", code: error.code, message: error.message };
+    }
   }
 
   async function deleteMany(input: InputOf<typeof NodeDeleteMany>): Promise<OutputOf<typeof NodeDeleteMany>> {
@@ -227,7 +241,7 @@ const STARTED: ChildAnswer = { kind: "started", path: "warm", totalMs: 1 };
 const refused = (reason: "no_slot" | "capacity" | "deleted"): ChildAnswer => ({ kind: "refused", reason, retryAfterMs: RETRY_AFTER_MS });
 
 function singleOf(order: StartManyOrder, child: Child): StartOrder {
-  const { orgId, layers, workdir, user, resources, network, deadlineMs } = order;
+  const { orgId, layers, workdir, user, resources, network, mounts, deadlineMs } = order;
   const { sandboxId, epoch, hostname, env } = child;
   return {
     sandboxId,
@@ -241,7 +255,7 @@ function singleOf(order: StartManyOrder, child: Child): StartOrder {
     hostname,
     resources,
     network,
-    mounts: [],
+    mounts,
     deadlineMs,
   };
 }

@@ -17,6 +17,7 @@ import {
 } from "@banyan/contracts";
 import { type Clock, systemClock } from "@banyan/kernel";
 import { type FakeForks, fakeForks, serveForks } from "./fake-fork-verbs.ts";
+import { checkMounts, type FakeMounts, fakeMounts, serveMounts } from "./fake-mount-verbs.ts";
 
 type Order = InputOf<typeof NodeStart>;
 type StartAnswer = OutputOf<typeof NodeStart>;
@@ -36,6 +37,8 @@ export interface FakeNodeOptions {
   slots?: number;
   clock?: Clock;
   labels?: Record<string, string>;
+  /** Stores of volumes that it reaches. */
+  stores?: readonly string[];
 }
 
 export interface FakeNode {
@@ -46,6 +49,8 @@ export interface FakeNode {
   readonly deleted: Map<string, number>;
   /** Of forks: what came, what was made of it, and what a test wants otherwise. */
   readonly forks: FakeForks;
+  /** Of volumes: what it reaches, and what a test wants otherwise. */
+  readonly mounts: FakeMounts;
   /** Snapshots made. */
   frozen: number;
   /** Answers the next starts instead of the node's own rules; null: as usual. May take its time. */
@@ -113,6 +118,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     if (there?.state === "running" && there.epoch === order.epoch) return started(0);
     if (there !== undefined && there.epoch >= order.epoch) return refused("stale_epoch");
     if (!order.fresh && there === undefined) return refused("no_disk");
+    checkMounts(node, order.mounts);
     const { cpu, memoryMb } = used();
     if (cpu + order.resources.cpu > capacity.cpu || memoryMb + order.resources.memoryMb > capacity.memoryMb) return refused("capacity");
     waiting++;
@@ -179,6 +185,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
       bus.serve(NodeDelete.on(nodeId), remove),
       bus.serve(NodeSnapshot.on(nodeId), snapshot),
       bus.serve(NodeListSandboxes.on(nodeId), list),
+      ...serveMounts({ bus, node }),
       ...serveForks({ bus, clock, node, roomFor, slotsLeft: () => slots - running().length }),
     ];
     await bus.flush();
@@ -201,6 +208,7 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
     orders: [],
     deleted: new Map(),
     forks: fakeForks(),
+    mounts: fakeMounts(options.stores),
     frozen: 0,
     onStart: null,
     onSnapshot: null,
@@ -233,7 +241,12 @@ export async function fakeNode(options: FakeNodeOptions): Promise<FakeNode> {
         pool: { target: slots, free, starting: 0, waiting },
         layers: [],
         activity,
-        stores: [],
+        stores: Array.from(node.mounts.stores, ([store, state]) => ({
+          store,
+          kind: "directory" as const,
+          state,
+          reason: state === "ok" ? null : "a test took it away",
+        })),
         at: clock.now(),
       });
     },

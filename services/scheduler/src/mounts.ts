@@ -62,3 +62,11 @@ function asGone(error: unknown, nodeId: string): unknown {
     return fault("sandbox.version_conflict", { nodeId, reason: error.code }, { cause: error });
   return asUnreachable(error, nodeId);
 }
+
+/** Writes what the sandbox declares from now on; no change of its state. */
+export async function declareMounts(ctx: Context, sandbox: Sandbox, volumes: VolumeMount[]): Promise<Sandbox> {
+  const { spec, version } = sandbox;
+  const next = { ...sandbox, spec: { ...spec, volumes }, version: version + 1, updatedAt: ctx.clock.now() };
+  if (!(await ctx.store.updateSettings(sandbox, next))) throw fault("sandbox.version_conflict", { version });
+  return next;
+}

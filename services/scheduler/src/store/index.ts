@@ -15,6 +15,7 @@ import { listMoving } from "./list-moving.ts";
 import { listNodeWishes } from "./list-node-wishes.ts";
 import { listOnNode } from "./list-on-node.ts";
 import { listSandboxes } from "./list-sandboxes.ts";
+import { listVolumeUsers } from "./list-volume-users.ts";
 import { listWanted } from "./list-wanted.ts";
 import { listWithDisk } from "./list-with-disk.ts";
 import { purgeDeleted } from "./purge-deleted.ts";
@@ -69,6 +70,7 @@ export function createStore(db: Database) {
     listLayerUsers: bound(listLayerUsers),
     listLive: bound(listLive),
     listSandboxes: bound(listSandboxes),
+    listVolumeUsers: bound(listVolumeUsers),
     listWanted: bound(listWanted),
     purgeDeleted: bound(purgeDeleted),
     purgeForks: patient(purgeForks),

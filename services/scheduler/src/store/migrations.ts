@@ -150,4 +150,10 @@ export const migrations = [
       create index sandboxes_moving on sandboxes (stopped_at) where state = 'stopped' and state_reason = 'moving';
       create index sandboxes_with_disk on sandboxes (stopped_at) where state = 'stopped' and has_disk;`,
   },
+  {
+    name: "0005-volumes",
+    sql: `
+      -- Most have no volumes: they cost nothing here.
+      create index sandboxes_by_volume on sandboxes using gin ((spec->'volumes') jsonb_path_ops) where spec->'volumes' <> '[]'::jsonb;`,
+  },
 ] as const;

@@ -1,7 +1,7 @@
 import type { Database } from "@banyan/db";
 import type { Sandbox } from "../domain/sandbox.ts";
 
-/** Labels and lifetime; not a change of state, so nothing is said. False where the row is no longer as `before`. */
+/** Labels, lifetime and mounts; not a change of state, so nothing is said. False where the row is no longer as `before`. */
 export async function updateSettings({ sql }: Database, before: Sandbox, next: Sandbox): Promise<boolean> {
   const { labels, ...spec } = next.spec;
   const updated = await sql`
