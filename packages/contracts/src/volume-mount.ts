@@ -27,7 +27,7 @@ export const MountPath = z
   .string()
   .refine(isPathText, `at most ${LIMITS.mountPathBytes} bytes, no control characters`)
   .refine((path) => path.startsWith("/"), "must be absolute")
-  .transform((path) => path.replace(/\/+/g, "/").replace(/(?<=.)\/$/, ""))
+  .overwrite((path) => path.replace(/\/+/g, "/").replace(/(?<=.)\/$/, ""))
   .refine(plain, "without `.` and `..`")
   .refine((path) => path !== "/", "a volume cannot be the root; choose a directory below it")
   .refine((path) => !RESERVED.some((reserved) => isWithin(path, reserved)), `not ${RESERVED.join(", ")}, nor below`);
@@ -36,7 +36,7 @@ export const MountPath = z
 export const SubPath = z
   .string()
   .refine(isPathText, `at most ${LIMITS.mountPathBytes} bytes, no control characters`)
-  .transform((path) => path.replace(/\/+/g, "/").replace(/^\/|\/$/g, ""))
+  .overwrite((path) => path.replace(/\/+/g, "/").replace(/^\/|\/$/g, ""))
   .refine(plain, "without `.` and `..`");
 
 /** One mount as a sandbox declares it. `volume` and `version` may be names where it is asked for; ids once it is written down. */
