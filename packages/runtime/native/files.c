@@ -11,11 +11,16 @@
 // Files of /proc tell no size; they are read to their end, but not without end.
 enum { UNSIZED_MAX = 16 << 20, NO_REPLACE = 1 };
 
-const char *request_path(struct session *session) {
-  const char *path = message_text(&session->request, TAG_PATH, "");
+static const char *path_of(struct session *session, uint8_t tag, bool follow) {
+  const char *path = message_text(&session->request, tag, "");
   if (*path != '/') fail(session, EINVAL, "bad_request", "a path must be absolute");
+  root_keep_own(session, path, follow);
   return path;
 }
+
+const char *request_path(struct session *session) { return path_of(session, TAG_PATH, true); }
+
+const char *request_place(struct session *session) { return path_of(session, TAG_PATH, false); }
 
 static uint64_t request_flags(const struct session *session) { return message_number(&session->request, TAG_FLAGS, 0); }
 
@@ -63,10 +68,10 @@ static void reply_ok(struct session *session) {
 }
 
 void serve_stat(struct session *session) {
-  const char *path = request_path(session);
+  int flags = request_flags(session) & FLAG_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+  const char *path = flags ? request_place(session) : request_path(session);
   assume_user(session);
   struct stat stat;
-  int flags = request_flags(session) & FLAG_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
   if (fstatat(AT_FDCWD, path, &stat, flags) < 0) fail_errno(session, errno, path);
   send_entry(session, path, &stat, AT_FDCWD, path);
 }
@@ -123,7 +128,9 @@ static void write_in_place(struct session *session, const char *path, uint64_t f
   if (fd < 0 || fstat(fd, &stat) < 0) fail_errno(session, errno == ENXIO ? EINVAL : errno, path);
   if (!S_ISREG(stat.st_mode)) fail_errno(session, EINVAL, path);
   if (!(flags & FLAG_APPEND) && lseek(fd, (off_t)offset, SEEK_SET) < 0) fail_errno(session, errno, path);
-  reply_size(session, take_content(session, fd, path));
+  uint64_t taken = take_content(session, fd, path);
+  if ((flags & FLAG_SYNC) && fdatasync(fd) < 0) fail_errno(session, errno, path);
+  reply_size(session, taken);
 }
 
 void serve_write(struct session *session) {
@@ -174,12 +181,21 @@ void serve_mkdir(struct session *session) {
   reply_ok(session);
 }
 
+// So that the name outlives a crash of the machine, as what it names does.
+static void sync_parent(struct session *session, const char *path) {
+  char parent[PATH_MAX];
+  snprintf(parent, sizeof parent, "%.*s/", (int)(strrchr(path, '/') - path), path);
+  int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || fsync(fd) < 0) fail_errno(session, errno, parent);
+  close(fd);
+}
+
 void serve_move(struct session *session) {
-  const char *path = request_path(session), *to = message_text(&session->request, TAG_TO, "");
-  if (*to != '/') fail(session, EINVAL, "bad_request", "a path must be absolute");
+  const char *path = request_place(session), *to = path_of(session, TAG_TO, false);
   assume_user(session);
   unsigned flags = request_flags(session) & FLAG_EXCLUSIVE ? NO_REPLACE : 0;
   if (syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, flags) < 0) fail_errno(session, errno, path);
+  if (request_flags(session) & FLAG_SYNC) sync_parent(session, to);
   reply_ok(session);
 }
 
@@ -189,8 +205,11 @@ static int change(const struct session *session, int parent, const char *name, b
   gid_t gid = (gid_t)message_number(request, TAG_GID, UINT32_MAX);
   bool owner = message_has(request, TAG_UID) || message_has(request, TAG_GID);
   if (owner && fchownat(parent, name, uid, gid, is_link ? AT_SYMLINK_NOFOLLOW : 0) < 0) return -1;
-  if (is_link || !message_has(request, TAG_MODE)) return 0;
-  return fchmodat(parent, name, (mode_t)message_number(request, TAG_MODE, 0) & 07777, 0);
+  bool mode = !is_link && message_has(request, TAG_MODE);
+  if (mode && fchmodat(parent, name, (mode_t)message_number(request, TAG_MODE, 0) & 07777, 0) < 0) return -1;
+  if (!message_has(request, TAG_MTIME_NS)) return 0;
+  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, modified_at(message_number(request, TAG_MTIME_NS, 0))};
+  return utimensat(parent, name, times, is_link ? AT_SYMLINK_NOFOLLOW : 0);
 }
 
 static enum walk_step change_visited(void *context, const struct visit *visit) {

@@ -13,6 +13,9 @@ enum { WALK_DEPTH_MAX = 256, SEARCHED_FILE_MAX = 64 << 20 };
 
 // The request's PATH, which must be absolute; fails the session otherwise.
 const char *request_path(struct session *session);
+// The same where a symlink at its end is meant itself.
+const char *request_place(struct session *session);
+struct timespec modified_at(uint64_t mtime_ns);
 char type_letter(mode_t mode);
 // An ENTRY; `parent` and `name` tell where a symlink is read from.
 void send_entry(struct session *session, const char *shown, const struct stat *stat, int parent, const char *name);
@@ -32,6 +35,11 @@ enum walk_step { WALK_ON, WALK_PASS, WALK_STOP };
 typedef enum walk_step (*walk_visitor)(void *context, const struct visit *visit);
 // 0, or a negative errno of the start. What cannot be opened further down is passed over. A start that is no directory is visited as ".".
 int walk(const char *start, walk_visitor visitor, void *context);
+
+// root.c: whether this is the host's own directory in a root that was entered, which only the host's own requests see.
+bool root_hides(int parent, const char *name);
+// Fails the session where the path leads there.
+void root_keep_own(struct session *session, const char *path, bool follow);
 
 // draft.c: new content of a file, beside it until it is whole.
 struct draft {

@@ -147,10 +147,14 @@ int main(int argc, char **argv) {
   procs_open();
   int listener = listen_at(argc > 1 ? argv[1] : "/run/banyan/init.sock");
   if (listener < 0) return 3;
+  // `init <socket> <root> [ro]`: no PID 1 of a slot, but the files of one directory.
+  if (argc > 2 && root_enter(argv[2], argc > 3 && strcmp(argv[3], "ro") == 0) < 0) return 5;
   for (bool more = false;;) {
-    struct pollfd ready = {.fd = listener, .events = POLLIN};
-    int count = ppoll(&ready, 1, more ? &(struct timespec){0} : NULL, &none);
+    // Who started a server of files holds the other end of its standard input, and it ends when they do.
+    struct pollfd ready[2] = {{.fd = listener, .events = POLLIN}, {.fd = root_entered() ? 0 : -1, .events = POLLIN}};
+    int count = ppoll(ready, 2, more ? &(struct timespec){0} : NULL, &none);
     more = reap_batch();
-    if (count > 0) take_connection(listener);
+    if (count > 0 && ready[1].revents) return 0;
+    if (count > 0 && ready[0].revents) take_connection(listener);
   }
 }

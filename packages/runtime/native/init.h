@@ -95,6 +95,13 @@ void procs_note_exit(pid_t pid, int status);
 // A handler ended; what it kept is PID 1's from now on.
 void procs_note_keeper_lost(pid_t keeper);
 
+// root.c
+// Makes `directory` the root of this process and gives up every right but those over files; -1 with errno.
+int root_enter(const char *directory, bool read_only);
+bool root_entered(void);
+// Fails the session where its request is not for files, or writes where only reading is allowed.
+void root_admit(struct session *session, uint8_t type);
+
 void serve_exec(struct session *session);
 void serve_spawn(struct session *session);
 void serve_proc_list(struct session *session);

@@ -38,6 +38,7 @@ void serve_list(struct session *session) {
   struct names names = {0};
   for (struct dirent *entry; (entry = readdir(directory));) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if (root_hides(fd, entry->d_name)) continue;
     int error = collect(&names, entry->d_name);
     if (error) fail_errno(session, -error, path);
   }
@@ -126,7 +127,7 @@ static void remove_tree(struct removal *removal, const char *path) {
 }
 
 void serve_remove(struct session *session) {
-  const char *given = request_path(session);
+  const char *given = request_place(session);
   char path[PATH_MAX];
   if (strlen(given) >= sizeof path) fail_errno(session, ENAMETOOLONG, "path");
   strcpy(path, given);

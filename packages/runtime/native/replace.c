@@ -108,6 +108,7 @@ void serve_replace(struct session *session) {
   if (!paths) fail_errno(session, ENOMEM, "paths");
   for (char **path = paths; *path; path++) {
     if (**path != '/') fail(session, EINVAL, "bad_request", "a path must be absolute");
+    root_keep_own(session, *path, true);
     replace_in(&replacing, *path);
   }
   struct sink *sink = open_frame(session, TYPE_OK);

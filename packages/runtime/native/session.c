@@ -46,13 +46,13 @@ static const struct operation {
     [TYPE_KILL_ALL] = {serve_kill_all, B(TAG_SIGNAL) | B(TAG_TIMEOUT_MS), 0, 0},
     [TYPE_DIAL] = {serve_dial, B(TAG_PORT), B(TAG_PORT), 0},
     [TYPE_STAT] = {serve_stat, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS), B(TAG_PATH), 0},
-    [TYPE_LIST] = {serve_list, B(TAG_USER) | B(TAG_PATH) | B(TAG_OFFSET) | B(TAG_LIMIT), B(TAG_PATH), 0},
-    [TYPE_READ] = {serve_read, B(TAG_USER) | B(TAG_PATH) | B(TAG_OFFSET) | B(TAG_LENGTH), B(TAG_PATH), 0},
+    [TYPE_LIST] = {serve_list, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS) | B(TAG_OFFSET) | B(TAG_LIMIT), B(TAG_PATH), 0},
+    [TYPE_READ] = {serve_read, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS) | B(TAG_OFFSET) | B(TAG_LENGTH), B(TAG_PATH), 0},
     [TYPE_WRITE] = {serve_write, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_FLAGS) | B(TAG_OFFSET), B(TAG_PATH), 0},
     [TYPE_MKDIR] = {serve_mkdir, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_FLAGS), B(TAG_PATH), 0},
     [TYPE_MOVE] = {serve_move, B(TAG_USER) | B(TAG_PATH) | B(TAG_TO) | B(TAG_FLAGS), B(TAG_PATH) | B(TAG_TO), 0},
     [TYPE_REMOVE] = {serve_remove, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS), B(TAG_PATH), 0},
-    [TYPE_CHMOD] = {serve_chmod, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_UID) | B(TAG_GID) | B(TAG_FLAGS), B(TAG_PATH), 0},
+    [TYPE_CHMOD] = {serve_chmod, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_UID) | B(TAG_GID) | B(TAG_MTIME_NS) | B(TAG_FLAGS), B(TAG_PATH), 0},
     [TYPE_FIND] = {serve_find, B(TAG_USER) | B(TAG_PATH) | B(TAG_GLOB) | B(TAG_LIMIT) | B(TAG_DEPTH), B(TAG_PATH), 0},
     [TYPE_GREP] = {serve_grep, B(TAG_USER) | B(TAG_PATH) | B(TAG_PATTERN) | B(TAG_GLOB) | B(TAG_LIMIT) | B(TAG_FLAGS),
                    B(TAG_PATH) | B(TAG_PATTERN), 0},
@@ -179,6 +179,7 @@ void serve(int fd, uint64_t started_us) {
   if (!operation || !operation->run) fail(&session, EPROTO, "bad_request", "unknown request type");
   decode(&session, &session.request, &frame,
          &(struct schema){.kinds = kinds, .allowed = operation->allowed, .required = operation->required, .repeated = operation->repeated});
+  root_admit(&session, frame.type);
   operation->run(&session);
   finish(&session);
 }

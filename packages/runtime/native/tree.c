@@ -126,12 +126,16 @@ static int open_below(struct writing *writing, const char *path, const char **na
     errno = length > NAME_MAX ? ENAMETOOLONG : EINVAL;
     bool upwards = length == 2 && path[0] == '.' && path[1] == '.';
     if (length == 0 || length > NAME_MAX || upwards) break;
+    memcpy(component, path, length);
+    component[length] = 0;
+    if (root_hides(at, component)) {
+      errno = EPERM;
+      break;
+    }
     if (!*rest) {
       *name = path;
       return at;
     }
-    memcpy(component, path, length);
-    component[length] = 0;
     if (mkdirat(at, component, 0755) < 0 && errno != EEXIST) break;
     int next = openat(at, component, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int error = errno;
@@ -146,11 +150,12 @@ static int open_below(struct writing *writing, const char *path, const char **na
   return -1;
 }
 
-static void set_times(int fd, uint64_t mtime_ns) {
+struct timespec modified_at(uint64_t mtime_ns) {
   int64_t seconds = (int64_t)mtime_ns / 1000000000, rest = (int64_t)mtime_ns % 1000000000;
-  struct timespec modified = {.tv_sec = seconds - (rest < 0), .tv_nsec = rest + (rest < 0 ? 1000000000 : 0)};
-  futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, modified});
+  return (struct timespec){.tv_sec = seconds - (rest < 0), .tv_nsec = rest + (rest < 0 ? 1000000000 : 0)};
 }
+
+static void set_times(int fd, uint64_t mtime_ns) { futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, modified_at(mtime_ns)}); }
 
 static int apply(int fd, const struct attributes *attributes) {
   // Another user than root cannot give files away, and need not be able to unpack.

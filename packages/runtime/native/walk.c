@@ -29,7 +29,7 @@ static bool step_into(struct walker *walker, int directory, size_t length, int d
 // False to stop the whole walk.
 static bool visit_entry(struct walker *walker, int parent, const char *name, size_t length, int depth) {
   size_t name_length = strlen(name), whole = length + (length > 0) + name_length;
-  if (whole >= sizeof walker->path) return true;
+  if (whole >= sizeof walker->path || root_hides(parent, name)) return true;
   if (length) walker->path[length] = '/';
   memcpy(walker->path + whole - name_length, name, name_length + 1);
   struct stat stat;

@@ -131,6 +131,8 @@ enum wire_flag {
   FLAG_TRUNCATED = 4096,
   FLAG_TIMED_OUT = 8192,
   FLAG_REGEX = 16384,
+  FLAG_OWN = 32768,
+  FLAG_SYNC = 65536,
 };
 
 // `attach` has requests and flags of its own; replies and tags are shared.

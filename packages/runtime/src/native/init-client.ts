@@ -25,7 +25,7 @@ import { Flag, Limit, Tag, Type } from "./wire.ts";
 const KILL_DEADLINE_GRACE_MS = 10_000;
 const WAIT_DEADLINE_GRACE_MS = 10_000;
 /** The kernel's own bound of a unix socket's path, without its NUL. */
-const SOCKET_PATH_BYTES_MAX = 107;
+export const SOCKET_PATH_BYTES_MAX = 107;
 
 export interface SpawnSpec extends CommandSpec {
   /** 1 to 64 letters, digits, `_` or `-`; no other process of this sandbox has it. */

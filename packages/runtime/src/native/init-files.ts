@@ -32,6 +32,8 @@ export type Path = string | Uint8Array;
 export interface FileOptions extends CallOptions {
   /** Whose rights apply; root when absent. */
   user?: string;
+  /** Also `/.banyan` of a root that was entered, which is the host's own. */
+  own?: boolean;
 }
 
 export interface WriteOptions extends FileOptions {
@@ -43,6 +45,8 @@ export interface WriteOptions extends FileOptions {
   exclusive?: boolean;
   /** Writes into the file from this byte on, instead of replacing it whole. */
   offset?: number;
+  /** With `append` or `offset`: on disk once this resolves. */
+  sync?: boolean;
 }
 
 /** A tree as it travels: an entry, and after a file's entry exactly its `size` bytes. */
@@ -84,7 +88,7 @@ export class InitFiles {
   }
 
   async stat(path: Path, options: FileOptions & { noFollow?: boolean } = {}): Promise<FileEntry> {
-    const fields = [...this.#on(path, options), ...flagsOf([options.noFollow, Flag.Nofollow])];
+    const fields = [...this.#on(path, options), ...flagsOf([options.noFollow, Flag.Nofollow], [options.own, Flag.Own])];
     return readEntry(await call(this.#socketPath, Type.Stat, fields, options, Type.Entry));
   }
 
@@ -93,14 +97,24 @@ export class InitFiles {
     path: Path,
     options: FileOptions & { offset?: number; limit?: number } = {},
   ): Promise<{ entries: FileEntry[]; total: number }> {
-    const fields = [...this.#on(path, options), ...optional(Tag.Offset, options.offset), ...optional(Tag.Limit, options.limit)];
+    const fields = [
+      ...this.#on(path, options),
+      ...optional(Tag.Offset, options.offset),
+      ...optional(Tag.Limit, options.limit),
+      ...flagsOf([options.own, Flag.Own]),
+    ];
     const { items, ok } = await this.#collect(Type.List, fields, Type.Entry, options.limit ?? LIST_MAX, readEntry, options);
     return { entries: items, total: ok.number(Tag.Size) };
   }
 
   /** The file's entry at once, its bytes as they are asked for. */
   async read(path: Path, options: FileOptions & { offset?: number; length?: number } = {}): Promise<FileContent> {
-    const fields = [...this.#on(path, options), ...optional(Tag.Offset, options.offset), ...optional(Tag.Length, options.length)];
+    const fields = [
+      ...this.#on(path, options),
+      ...optional(Tag.Offset, options.offset),
+      ...optional(Tag.Length, options.length),
+      ...flagsOf([options.own, Flag.Own]),
+    ];
     const stream = this.#open(Type.Read, fields, options);
     try {
       const entry = readEntry(await onlyFrame(stream, Type.Entry));
@@ -113,7 +127,13 @@ export class InitFiles {
 
   /** All of the content becomes visible at once, or nothing does; with `append` or `offset` it is written in place. */
   async write(path: Path, content: Bytes, options: WriteOptions = {}): Promise<{ bytes: number }> {
-    const flags = flagsOf([options.append, Flag.Append], [options.parents, Flag.Parents], [options.exclusive, Flag.Exclusive]);
+    const flags = flagsOf(
+      [options.append, Flag.Append],
+      [options.parents, Flag.Parents],
+      [options.exclusive, Flag.Exclusive],
+      [options.own, Flag.Own],
+      [options.sync, Flag.Sync],
+    );
     const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flags, ...optional(Tag.Offset, options.offset)];
     const stream = this.#open(Type.Write, fields, options);
     const ok = await sendStream(stream, () => sendBytes(stream, content));
@@ -121,24 +141,43 @@ export class InitFiles {
   }
 
   async mkdir(path: Path, options: FileOptions & { mode?: number; parents?: boolean } = {}): Promise<void> {
-    const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flagsOf([options.parents, Flag.Parents])];
+    const fields = [
+      ...this.#on(path, options),
+      ...optional(Tag.Mode, options.mode),
+      ...flagsOf([options.parents, Flag.Parents], [options.own, Flag.Own]),
+    ];
     await call(this.#socketPath, Type.Mkdir, fields, options);
   }
 
-  async move(path: Path, to: Path, options: FileOptions & { exclusive?: boolean } = {}): Promise<void> {
-    const fields: Field[] = [...this.#on(path, options), [Tag.To, to], ...flagsOf([options.exclusive, Flag.Exclusive])];
+  /** `sync`: the new name is on disk once this resolves. */
+  async move(path: Path, to: Path, options: FileOptions & { exclusive?: boolean; sync?: boolean } = {}): Promise<void> {
+    const fields: Field[] = [
+      ...this.#on(path, options),
+      [Tag.To, to],
+      ...flagsOf([options.exclusive, Flag.Exclusive], [options.own, Flag.Own], [options.sync, Flag.Sync]),
+    ];
     await call(this.#socketPath, Type.Move, fields, options);
   }
 
   async remove(path: Path, options: FileOptions & { recursive?: boolean } = {}): Promise<{ removed: number }> {
-    const fields = [...this.#on(path, options), ...flagsOf([options.recursive, Flag.Recursive])];
+    const fields = [...this.#on(path, options), ...flagsOf([options.recursive, Flag.Recursive], [options.own, Flag.Own])];
     const reply = await call(this.#socketPath, Type.Remove, fields, { deadlineMs: WALK_DEADLINE_MS, ...options });
     return { removed: new Fields(reply).number(Tag.Size) };
   }
 
-  async chmod(path: Path, options: FileOptions & { mode?: number; uid?: number; gid?: number; recursive?: boolean }): Promise<void> {
-    const change = [...optional(Tag.Mode, options.mode), ...optional(Tag.Uid, options.uid), ...optional(Tag.Gid, options.gid)];
-    const fields = [...this.#on(path, options), ...change, ...flagsOf([options.recursive, Flag.Recursive])];
+  /** Mode, owner and time of the last change, whichever are given. */
+  async chmod(
+    path: Path,
+    options: FileOptions & { mode?: number; uid?: number; gid?: number; mtimeMs?: number; recursive?: boolean },
+  ): Promise<void> {
+    const { mode, uid, gid, mtimeMs } = options;
+    const change = [
+      ...optional(Tag.Mode, mode),
+      ...optional(Tag.Uid, uid),
+      ...optional(Tag.Gid, gid),
+      ...optional(Tag.MtimeNs, mtimeMs === undefined ? undefined : nanoseconds(mtimeMs)),
+    ];
+    const fields = [...this.#on(path, options), ...change, ...flagsOf([options.recursive, Flag.Recursive], [options.own, Flag.Own])];
     await call(this.#socketPath, Type.Chmod, fields, { deadlineMs: WALK_DEADLINE_MS, ...options });
   }
 
@@ -270,8 +309,10 @@ function encodeTreeEntry(entry: FileEntry): Buffer {
     [Tag.Mode, entry.mode],
     [Tag.Uid, entry.uid],
     [Tag.Gid, entry.gid],
-    [Tag.MtimeNs, BigInt(Math.trunc(entry.mtimeMs)) * 1_000_000n],
+    [Tag.MtimeNs, nanoseconds(entry.mtimeMs)],
     ...optional(Tag.Link, entry.link),
   ];
   return encodeFrame(Type.Entry, fields);
 }
+
+const nanoseconds = (ms: number): bigint => BigInt(Math.trunc(ms)) * 1_000_000n;

@@ -129,6 +129,8 @@ export const Flag = {
   Truncated: 4_096,
   TimedOut: 8_192,
   Regex: 16_384,
+  Own: 32_768,
+  Sync: 65_536,
 } as const;
 
 export const AttachType = {
