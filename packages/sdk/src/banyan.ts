@@ -7,11 +7,13 @@ import { Forks } from "./forks.ts";
 import { Images } from "./images.ts";
 import { Registries } from "./registries.ts";
 import { Sandboxes } from "./sandboxes.ts";
+import { Volumes } from "./volumes.ts";
 
 /** Sandboxes in milliseconds: `const sandbox = await new Banyan().sandboxes.create()`. */
 export class Banyan {
   readonly sandboxes: Sandboxes;
   readonly forks: Forks;
+  readonly volumes: Volumes;
   readonly images: Images;
   readonly builds: Builds;
   readonly registries: Registries;
@@ -27,6 +29,7 @@ export class Banyan {
     this.registries = new Registries(this.#client);
     this.forks = new Forks(this.#client, this.images);
     this.sandboxes = new Sandboxes(this.#client, this.images);
+    this.volumes = new Volumes(this.#client);
     this.keys = new Keys(this.#client);
     this.organisations = new Organisations(this.#client);
     this.cluster = new Cluster(this.#client);

@@ -9,7 +9,7 @@ export type Camel<T> = T extends readonly (infer Item)[]
     : T;
 
 /** Below these the keys are the user's own. */
-const VERBATIM = new Set(["env", "envCycle", "env_cycle", "labels", "details", "secrets", "buildArgs", "build_args"]);
+const VERBATIM = new Set(["env", "envCycle", "env_cycle", "labels", "details", "secrets", "options", "buildArgs", "build_args"]);
 /** Files are a list of our own objects, or contents by the user's paths. */
 const isVerbatim = (key: string, member: unknown): boolean => VERBATIM.has(key) || (key === "files" && !Array.isArray(member));
 

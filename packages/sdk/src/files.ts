@@ -1,6 +1,6 @@
 import type { api } from "@banyan/contracts";
 import type { Camel } from "./case.ts";
-import type { Client } from "./client.ts";
+import type { Client, RequestOptions } from "./client.ts";
 import type { InputOf, OutputOf } from "./schema-types.ts";
 
 export type FileInfo = Camel<api.FileInfo>;
@@ -23,16 +23,25 @@ export interface FindOptions extends AsUser {
 export type GrepOptions = Omit<Camel<InputOf<typeof api.GrepBody>>, "path" | "pattern">;
 export type ChmodOptions = Omit<Camel<InputOf<typeof api.ChmodBody>>, "path">;
 
+export interface StreamOptions extends AsUser {
+  /** Only from this byte on. */
+  offset?: number;
+  signal?: AbortSignal | undefined;
+}
+
 const PAGE = 5_000;
 
-/** The files of a sandbox, seen from inside it. */
+/** The files of a sandbox, seen from inside it; or those of a volume, with paths that begin at its root. */
 export class Files {
   readonly #client: Client;
   readonly #path: string;
+  /** Said with everything that reads. */
+  readonly #of: Record<string, string>;
 
-  constructor(client: Client, sandboxPath: string) {
+  constructor(client: Client, ownerPath: string, of: Record<string, string> = {}) {
     this.#client = client;
-    this.#path = `${sandboxPath}/files`;
+    this.#path = `${ownerPath}/files`;
+    this.#of = of;
   }
 
   /** As text. */
@@ -45,8 +54,9 @@ export class Files {
   }
 
   /** For what is too large to hold. */
-  async readStream(path: string, options: AsUser = {}): Promise<ReadableStream<Uint8Array>> {
-    return bodyOf(await this.#content(path, options, null));
+  async readStream(path: string, { offset, signal, ...options }: StreamOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    const headers = offset === undefined || offset === 0 ? {} : { range: `bytes=${offset}-` };
+    return bodyOf(await this.#content(path, options, { headers, timeoutMs: null, signal }));
   }
 
   /** Whole or not at all, and its directories are made; a stream is sent as it comes. */
@@ -60,7 +70,7 @@ export class Files {
   }
 
   stat(path: string, options: AsUser & { follow?: boolean } = {}): Promise<FileInfo> {
-    return this.#client.json<api.FileInfo>("GET", `${this.#path}/stat`, { query: { path, ...options } });
+    return this.#client.json<api.FileInfo>("GET", `${this.#path}/stat`, { query: { path, ...this.#of, ...options } });
   }
 
   /** Every entry of a directory. */
@@ -72,7 +82,7 @@ export class Files {
         "GET",
         `${this.#path}/list`,
         {
-          query: { path, offset, limit: PAGE, ...options },
+          query: { path, offset, limit: PAGE, ...this.#of, ...options },
         },
       );
       entries.push(...page.entries);
@@ -99,12 +109,15 @@ export class Files {
 
   /** By name: `*.py`. */
   find(path: string, glob: string, options: FindOptions = {}): Promise<{ entries: FileInfo[]; truncated: boolean }> {
-    return this.#client.json<OutputOf<typeof api.FindResult>>("GET", `${this.#path}/find`, { query: { path, glob, ...options } });
+    return this.#client.json<OutputOf<typeof api.FindResult>>("GET", `${this.#path}/find`, {
+      query: { path, glob, ...this.#of, ...options },
+    });
   }
 
   /** By content. */
   grep(path: string, pattern: string, options: GrepOptions = {}): Promise<Camel<OutputOf<typeof api.GrepResult>>> {
     return this.#client.json<OutputOf<typeof api.GrepResult>>("POST", `${this.#path}/grep`, {
+      query: this.#of,
       json: { path, pattern, ...options },
       repeatable: true,
     });
@@ -117,7 +130,7 @@ export class Files {
 
   /** The tree as tar. */
   async download(path: string, options: AsUser = {}): Promise<ReadableStream<Uint8Array>> {
-    return bodyOf(await this.#client.request("GET", `${this.#path}/tar`, { query: { path, ...options }, timeoutMs: null }));
+    return bodyOf(await this.#client.request("GET", `${this.#path}/tar`, { query: { path, ...this.#of, ...options }, timeoutMs: null }));
   }
 
   /** Unpacks a tar there. */
@@ -130,8 +143,8 @@ export class Files {
     });
   }
 
-  #content(path: string, options: AsUser, timeoutMs?: null): Promise<Response> {
-    return this.#client.request("GET", `${this.#path}/content`, { query: { path, ...options }, ...(timeoutMs === null && { timeoutMs }) });
+  #content(path: string, options: AsUser, more: Pick<RequestOptions, "headers" | "timeoutMs" | "signal"> = {}): Promise<Response> {
+    return this.#client.request("GET", `${this.#path}/content`, { query: { path, ...this.#of, ...options }, ...more });
   }
 
   #post<T>(verb: string, json: object): Promise<T> {

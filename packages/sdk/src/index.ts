@@ -3,6 +3,7 @@ export { Banyan } from "./banyan.ts";
 export type { Build, BuildEventsOptions, Builds, ListBuildsOptions } from "./builds.ts";
 export type { ClientOptions } from "./client.ts";
 export { Cluster, type CreateNodeTokenOptions, type DrainedNode, type Node, type NodeToken, type RemovedNode } from "./cluster.ts";
+export type { CopyChange, CopyOptions as VolumeCopyOptions, CopyProblem, CopyProgress, CopyResult, UploadNotes } from "./copy/options.ts";
 export type { Diff, DiffEntry, DiffOptions, DiffRange } from "./diff.ts";
 export { BanyanError, isBanyanError } from "./error.ts";
 export type { Command, CommandOptions, Exec, ExecEnd, ExecEvent, ExecOptions, ExecResult } from "./exec.ts";
@@ -28,6 +29,7 @@ export type { Registries, Registry } from "./registries.ts";
 export type {
   Lineage,
   Link,
+  MountOptions,
   Promotion,
   Sandbox,
   SandboxHandle,
@@ -41,3 +43,7 @@ export type {
 } from "./sandbox.ts";
 export type { CreateSandboxOptions, ListSandboxesOptions, Sandboxes } from "./sandboxes.ts";
 export type { Terminal, TerminalEnd, TerminalOptions } from "./terminal.ts";
+export type { UploadOptions } from "./upload.ts";
+export type { SeekableSource, UploadSource } from "./upload-source.ts";
+export type { ForkVolumeOptions, UpdateVolumeOptions, Volume, VolumeHandle, VolumeInfo, VolumeUsers, VolumeVersion } from "./volume.ts";
+export type { CreateVolumeOptions, ListVolumesOptions, Volumes } from "./volumes.ts";

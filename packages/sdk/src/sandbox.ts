@@ -17,6 +17,8 @@ export type Snapshot = Camel<api.Snapshot>;
 export type Promotion = Camel<api.Promotion>;
 export type Lineage = Camel<api.Lineage>;
 export type Link = Camel<api.Link>;
+/** What is mounted, where and how: `{ volume: "data", path: "/data", mode: "cow" }`. */
+export type MountOptions = Camel<InputOf<typeof api.MountVolumeBody>>;
 export interface StartOptions {
   /** How long to wait for a slot. */
   waitMs?: number;
@@ -139,6 +141,16 @@ export class SandboxHandle implements AsyncDisposable {
     return this.client.json<api.Lineage>("GET", `${this.path}/lineage`);
   }
 
+  /** Mounts a volume: into a running one at once, else at its next start. The same mount again changes nothing. */
+  mount(mount: MountOptions): Promise<SandboxInfo> {
+    return this.client.keyed<api.Sandbox>("POST", `${this.path}/volumes`, { json: mount });
+  }
+
+  /** `force`: also while processes use it; what they have open stays theirs until they close it. */
+  unmount(path: string, options: { force?: boolean } = {}): Promise<SandboxInfo> {
+    return this.client.keyed<api.Sandbox>("DELETE", `${this.path}/volumes`, { query: { path, ...options } });
+  }
+
   /** Puts the files of a stopped one away and gives up its disk: it can be started on any node then. */
   archive(): Promise<SandboxInfo> {
     return this.client.keyed<api.Sandbox>("POST", `${this.path}/archive`, { timeoutMs: SNAPSHOT_TIMEOUT_MS });
@@ -182,6 +194,14 @@ export class Sandbox extends SandboxHandle {
 
   override async start(options: StartOptions = {}): Promise<StartedInfo> {
     return this.#saw(await super.start(options));
+  }
+
+  override async mount(mount: MountOptions): Promise<SandboxInfo> {
+    return this.#saw(await super.mount(mount));
+  }
+
+  override async unmount(path: string, options: { force?: boolean } = {}): Promise<SandboxInfo> {
+    return this.#saw(await super.unmount(path, options));
   }
 
   override async archive(): Promise<SandboxInfo> {

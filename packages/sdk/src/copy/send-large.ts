@@ -1,0 +1,47 @@
+import { isUtf8 } from "node:buffer";
+import type { VolumeHandle } from "../volume.ts";
+import { bytesOf, digestOfFile, type LocalEntry, openFile, readExactly } from "./local-tree.ts";
+import type { CopyOptions } from "./options.ts";
+import type { Tally } from "./tally.ts";
+
+/** One large file, in parts; after an interruption the same file goes on where it stood. */
+export async function sendLarge(
+  volume: VolumeHandle,
+  entry: LocalEntry,
+  target: string,
+  { notes, signal, checksum, owners }: CopyOptions,
+  tally: Tally,
+): Promise<void> {
+  if (!isUtf8(bytesOf(entry.path))) throw new Error("its name is no UTF-8, and it is too large to be packed");
+  const file = await openFile(entry.at);
+  try {
+    const info = await file.stat();
+    const note = JSON.stringify([target, entry.at, info.size, info.mtimeMs, info.ino]);
+    const uploadId = (await notes?.find(note)) ?? undefined;
+    let counted = 0;
+    const count = (sent: number): void => {
+      tally.sent(sent - counted);
+      counted = sent;
+    };
+    await volume.upload(
+      target,
+      { size: info.size, read: (offset, length) => readExactly(file, offset, length) },
+      {
+        mode: (info.mode & 0o7777).toString(8).padStart(4, "0"),
+        modifiedAt: new Date(Math.floor(info.mtimeMs)),
+        ...(checksum && { sha256: await digestOfFile(entry.at) }),
+        ...(uploadId !== undefined && { uploadId }),
+        onBegin: (id) => notes?.keep(note, id),
+        onProgress: ({ sent }) => count(sent),
+        signal,
+      },
+    );
+    await notes?.forget(note);
+    if (owners) await volume.files.chmod(target, { uid: info.uid, gid: info.gid });
+    const after = await file.stat();
+    if (after.mtimeMs !== info.mtimeMs || after.size !== info.size) throw new Error("it changed while it was read; copy again");
+    tally.done("copy", entry.path, info.size);
+  } finally {
+    await file.close();
+  }
+}
