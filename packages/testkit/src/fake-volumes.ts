@@ -9,6 +9,12 @@ export interface FakeVolume {
   versions: Map<string, string>;
 }
 
+function versionOf({ versions }: FakeVolume, ref: string): string {
+  const id = versions.get(ref) ?? [...versions.values()].find((one) => one === ref);
+  if (id === undefined) throw fault("volume.version_not_found", { version: ref });
+  return id;
+}
+
 export interface FakeVolumes {
   /** How often mounts were asked for. */
   resolved: number;
@@ -32,9 +38,8 @@ export function fakeVolumes(bus: Bus): FakeVolumes {
     volumes.resolved++;
     await volumes.onResolve?.(input);
     const mounts = input.mounts.map((mount) => {
-      const { id, versions } = find(mount.volume);
-      const version = mount.version === null ? null : (versions.get(mount.version) ?? mount.version);
-      return { ...mount, volume: id, version };
+      const volume = find(mount.volume);
+      return { ...mount, volume: volume.id, version: mount.version === null ? null : versionOf(volume, mount.version) };
     });
     const orders = mounts.map(({ volume, version, path, subpath, mode }): MountOrder => {
       const { id: volumeId, store } = find(volume);
