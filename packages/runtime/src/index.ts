@@ -30,5 +30,7 @@ export * from "./slots/hardening.ts";
 export * from "./slots/oci-maker.ts";
 export * from "./slots/slot.ts";
 export * from "./slots/slot-image.ts";
+export * from "./volumes/node-stores.ts";
+export * from "./volumes/object-mounts.ts";
 export * from "./volumes/store.ts";
 export * from "./volumes/store-probe.ts";
