@@ -37,6 +37,8 @@ export interface NodeHabits {
   commandMsMax: number;
   /** A fault, for proof that it is found: an order that comes again is carried out again. */
   startsTwice: boolean;
+  /** A fault: what it has refused it starts all the same, when the message comes again. */
+  forgetsRefused: boolean;
   /** A fault: it says that it has deleted, and has not. */
   keepsDeleted: boolean;
 }
@@ -59,6 +61,10 @@ export class SimNode {
   onReport: (report: Report) => boolean = () => false;
   onDied: (sandboxId: string, epoch: number) => void = () => {};
   readonly #tombstones = new Map<string, number>();
+  /** Of those, what was deleted because its command had ended. */
+  readonly #finished = new Set<string>();
+  /** Not started, and never to be. Kept like the tombstones. */
+  readonly #refused = new Set<string>();
   readonly #unsaid: { forkId: string; child: ReportChild }[] = [];
   readonly #timeline: Timeline;
   readonly #random: Random;
@@ -106,14 +112,20 @@ export class SimNode {
 
   startMany(order: StartManyOrder): StartAnswer[] {
     const refusesAll = this.#random.chance(this.#habits.refuses);
-    return order.children.map((child) => this.#start(order, child, refusesAll));
+    return order.children.map((child) => {
+      const answer = this.#start(order, child, refusesAll);
+      if (answer.kind !== "started" && !this.#habits.forgetsRefused) this.#refused.add(child.sandboxId);
+      return answer;
+    });
   }
 
   #start(order: StartManyOrder, child: StartManyOrder["children"][number], refuses: boolean): StartAnswer {
     const { sandboxId, epoch, index } = child;
     const there = this.held.get(sandboxId);
-    if ((this.#tombstones.get(sandboxId) ?? 0) >= epoch) return { kind: "refused", reason: "deleted", retryAfterMs: 0 };
     const started: StartAnswer = { kind: "started", path: "warm", totalMs: 1 };
+    if (this.#finished.has(sandboxId)) return started;
+    if ((this.#tombstones.get(sandboxId) ?? 0) >= epoch) return { kind: "refused", reason: "deleted", retryAfterMs: 0 };
+    if (this.#refused.has(sandboxId)) return { kind: "refused", reason: "stale_epoch", retryAfterMs: 0 };
     if (there !== undefined && !this.#habits.startsTwice) {
       if (there.epoch > epoch) return { kind: "refused", reason: "stale_epoch", retryAfterMs: 0 };
       // What ran and has stopped since, with its command or with its slot, has been started all the same.
@@ -159,7 +171,10 @@ export class SimNode {
     this.#runs.commandEnded(sandboxId, how.exitCode, this.#timeline.now);
     if (after !== "keep") this.#runs.ended(sandboxId, this.id, this.#timeline.now);
     if (after === "stop") held.state = "stopped";
-    if (after === "delete") this.#forget(sandboxId, held.epoch);
+    if (after === "delete") {
+      this.#finished.add(sandboxId);
+      this.#forget(sandboxId, held.epoch);
+    }
     const sandbox = after === "keep" ? "running" : after === "stop" ? "stopped" : "deleted";
     this.#say(sandboxId, held, outcome, sandbox);
   }
@@ -233,6 +248,8 @@ export class SimNode {
     if (what !== "all") return;
     this.held.clear();
     this.#tombstones.clear();
+    this.#refused.clear();
+    this.#finished.clear();
     this.#unsaid.splice(0);
   }
 

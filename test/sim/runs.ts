@@ -18,7 +18,6 @@ export interface Run {
 export class Runs {
   /** By sandbox, every start of it on any node. */
   readonly bySandbox = new Map<string, Run[]>();
-  readonly #disavowed = new Set<string>();
 
   began({ at, ...run }: Pick<Run, "forkId" | "index" | "sandboxId" | "nodeId"> & { at: number }): void {
     const before = this.bySandbox.get(run.sandboxId) ?? [];
@@ -26,18 +25,10 @@ export class Runs {
     this.bySandbox.set(run.sandboxId, [...before, { ...run, from: at, live: true }]);
   }
 
-  /** Its node said that it does not start this one. A copy of the message that comes after that may start it all the same: it counts for nobody. */
-  disavowed(sandboxId: string): void {
-    this.#disavowed.add(sandboxId);
-  }
-
   /** Starts of one child, whatever its sandbox was called. */
   countOf(forkId: string, index: number): number {
     let count = 0;
-    for (const [sandboxId, runs] of this.bySandbox) {
-      if (this.#disavowed.has(sandboxId)) continue;
-      count += runs.filter((run) => run.forkId === forkId && run.index === index).length;
-    }
+    for (const runs of this.bySandbox.values()) count += runs.filter((run) => run.forkId === forkId && run.index === index).length;
     return count;
   }
 

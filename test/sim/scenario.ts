@@ -49,6 +49,7 @@ function habitsOf(random: Random): NodeHabits {
     failsToRun: random.next() * 0.5,
     commandMsMax: random.pick([50, 5_000, 40_000]),
     startsTwice: false,
+    forgetsRefused: false,
     keepsDeleted: false,
   };
 }

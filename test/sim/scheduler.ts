@@ -277,7 +277,7 @@ export class SimScheduler {
     const batch = this.book.batch(batchId);
     const fork = batch === undefined ? undefined : this.book.get(batch.forkId);
     if (batch === undefined || fork === undefined) return;
-    const order = fork.children.order(batch.nodeId, batch.children, SLOT_WAIT_MS);
+    const order = fork.children.order(batch.nodeId, batch.children, { mounts: fork.mounts?.orders ?? [], slotWaitMs: SLOT_WAIT_MS });
     this.#call<Answer[]>(
       batch.nodeId,
       (node) => node.startMany(order),
@@ -285,10 +285,6 @@ export class SimScheduler {
         trace(`batch ${batchId} of ${batch.children.length} on ${batch.nodeId}: ${answers === null ? "no answer" : summaryOf(answers)}`);
         if (answers === null) this.book.uncertain(batchId, timeline.now);
         else this.book.settled(batchId, answers, timeline.now);
-        for (const [i, { sandboxId }] of batch.children.entries()) {
-          const kind = answers?.[i]?.kind ?? "started";
-          if (kind !== "started") this.#parts.runs.disavowed(sandboxId);
-        }
       },
     );
   }

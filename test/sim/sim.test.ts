@@ -34,6 +34,14 @@ it("finds a node that starts a child twice", () => {
   expect(withNodes({ startsTwice: true })).toThrow(/is started twice/);
 });
 
+it("finds a node that starts what it has refused", () => {
+  const fails = runAll(({ nodes, weather }) => {
+    Object.assign(weather, { doubled: 0.5 });
+    for (const node of nodes) Object.assign(node, { forgetsRefused: true, refuses: 0.5 });
+  });
+  expect(fails).toThrow(/ran \d+ times, and was lost/);
+});
+
 it("finds a node that keeps what it says it has deleted", () => {
   expect(withNodes({ keepsDeleted: true })).toThrow(/holds sbx_/);
 });

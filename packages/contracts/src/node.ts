@@ -254,7 +254,7 @@ export type StartManyOrder = z.infer<typeof StartManyOrder>;
 
 export const NodeStartMany = nodeRpc("sandbox.start-many", {
   input: StartManyOrder,
-  /** In the order of the children. Sent again, those that run already are answered like the first time, and no command runs twice. */
+  /** In the order of the children. Sent again, those that run already are answered like the first time, no command runs twice, and what was refused or failed stays so. */
   output: z.object({
     children: z
       .array(

@@ -36,6 +36,8 @@ const TIDY_LAYERS_MS = 60_000;
 const REMOVE_TIMEOUT_MS = 10 * 60_000;
 const SNAPSHOTS_MAX = 2;
 const COUNTS_MAX = 64;
+/** A fork that is refused is sent less and less often: these are what can be refused while a message may be under way. */
+const REFUSALS_MAX = 50_000;
 
 export interface NodeDeps {
   blobs: LayerBlobs;
@@ -171,6 +173,7 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     network,
     journal: new Journal(join(dataDir, "journal")),
     tombstones: new Tombstones(join(dataDir, "tombstones")),
+    refusals: new Tombstones(join(dataDir, "refusals"), REFUSALS_MAX),
     outcomes: new Outcomes(join(dataDir, "outcomes")),
     counts: new Gate(COUNTS_MAX),
     commands: new Set(),

@@ -114,6 +114,37 @@ describe("children of a fork", () => {
   });
 });
 
+describe("what was refused", () => {
+  it("is not started by a copy of its message that comes later, also after a restart", async () => {
+    const small = manyOrder(node, 1, { command: command("true") });
+    const memoryMb = node.parts.capacity.memoryMb - node.parts.registry.used().memoryMb + 1;
+    const tooLarge = { ...small, resources: { ...small.resources, memoryMb } };
+    expect(await startChildren(node, tooLarge)).toMatchObject([{ kind: "refused", reason: "capacity" }]);
+    const unfit = manyOrder(node, 2, { command: command("true") });
+    const [bad, good] = unfit.children;
+    if (bad === undefined || good === undefined) throw new Error("there are two");
+    const failing = { ...unfit, children: [{ ...bad, files: { "/proc/none/file": "x" } }, good] };
+    expect(await startChildren(node, failing)).toMatchObject([{ kind: "failed" }, STARTED]);
+    const lost = manyOrder(node, 1, { layers: [...small.layers, { digest: `frozen:${newId("frz")}`, sizeBytes: 0 }] });
+    await expect(startChildren(node, lost)).rejects.toMatchObject({ code: "layer.unavailable" });
+    await ended(unfit, 1);
+    for (const restarts of [false, true]) {
+      if (restarts) {
+        await node.stop("keep");
+        node = await testNode(node.config);
+      }
+      const over = { kind: "refused", reason: "stale_epoch" };
+      // There is room now, and nothing wrong with them.
+      expect(await startChildren(node, small)).toMatchObject([over]);
+      expect(await startChildren(node, unfit)).toMatchObject([over, STARTED]);
+      expect(await startChildren(node, { ...lost, layers: small.layers })).toMatchObject([over]);
+      for (const { sandboxId } of [small.children[0], bad, lost.children[0]].flatMap((child) => child ?? []))
+        expect(states().has(sandboxId)).toBe(false);
+    }
+    expect(await startChildren(node, manyOrder(node, 1))).toMatchObject([STARTED]);
+  });
+});
+
 describe("a child's command", () => {
   it("has its output cut at the bound, and in whole in files", async () => {
     const order = manyOrder(node, 1, {

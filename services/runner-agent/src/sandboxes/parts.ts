@@ -40,6 +40,11 @@ export interface NodeParts {
   readonly network: NodeNetwork;
   readonly journal: Journal;
   readonly tombstones: Tombstones;
+  /**
+   * Children whose start was refused or failed. Their fork makes them anew under another id, so nothing may come of a copy of the message that
+   * arrives later.
+   */
+  readonly refusals: Tombstones;
   /** How commands of children ended, until that is said. */
   readonly outcomes: Outcomes;
   /** Children whose changes are counted at once: each reads a disk. */

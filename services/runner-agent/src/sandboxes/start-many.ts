@@ -23,7 +23,13 @@ export async function startMany(parts: NodeParts, order: Order): Promise<OutputO
   const release = parts.layers.hold(order.layers);
   try {
     // All stand on the same layers: one that cannot be had is the whole message's failure, not each child's.
-    if (parts.state === "ready") await parts.layers.ensure(order.layers);
+    if (parts.state === "ready") {
+      try {
+        await parts.layers.ensure(order.layers);
+      } catch (error) {
+        return { children: await refuseAll(parts, order, error) };
+      }
+    }
     const children: Answer[] = [];
     await forEachAtMost([...order.children.entries()], STARTS_AT_ONCE_MAX, async ([at, child]) => {
       children[at] = await startChild(parts, order, child, calledAt);
@@ -34,22 +40,62 @@ export async function startMany(parts: NodeParts, order: Order): Promise<OutputO
   }
 }
 
+/** None of them starts for want of a layer; but one may have been started by a copy of this message. */
+async function refuseAll(parts: NodeParts, order: Order, error: unknown): Promise<Answer[]> {
+  const runs: Answer[] = [];
+  const children: Answer[] = [];
+  for (const { sandboxId, epoch } of order.children) {
+    const answer = await parts.turns.take(sandboxId, async (): Promise<Answer> => {
+      if (parts.registry.get(sandboxId)?.entry.epoch === epoch || parts.tombstones.hasFinished(sandboxId, epoch)) return REPEATED;
+      parts.refusals.add(sandboxId, epoch);
+      return failed(error);
+    });
+    children.push(answer);
+    if (answer.kind === "started") runs.push(answer);
+  }
+  if (runs.length === 0) throw error;
+  return children;
+}
+
 async function startChild(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Answer> {
   try {
-    const { answer, begins } = await parts.turns.take(child.sandboxId, () => startChildInTurn(parts, order, child, calledAt));
+    const { answer, begins } = await parts.turns.take(child.sandboxId, () => startOrRefuse(parts, order, child, calledAt));
     if (begins !== null) beginCommand(parts, begins);
     return answer;
   } catch (error) {
     parts.logger.warn({ err: error, sandboxId: child.sandboxId }, "a child could not be started");
-    const code = error instanceof AppError ? error.code : "sandbox.start_failed";
-    return { kind: "failed", code, message: messageOf(error).slice(0, MESSAGE_CHARS_MAX) };
+    return failed(error);
   }
+}
+
+/** It has been started, by this message or by a copy of it. */
+const REPEATED: Answer = { kind: "started", path: "warm", totalMs: 0 };
+/** It was refused, by a copy of this message, and is nobody's any more. */
+const OVER: Answer = { kind: "refused", reason: "stale_epoch", retryAfterMs: 0 };
+
+function failed(error: unknown): Answer {
+  const code = error instanceof AppError ? error.code : "sandbox.start_failed";
+  return { kind: "failed", code, message: messageOf(error).slice(0, MESSAGE_CHARS_MAX) };
 }
 
 interface Begun {
   answer: Answer;
   /** The command that begins now: with this message, not with one that repeats it. */
   begins: ChildRun | null;
+}
+
+/** Remembered before anybody else has the sandbox's turn. */
+async function startOrRefuse(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Begun> {
+  const { sandboxId, epoch } = child;
+  if ((parts.refusals.epochOf(sandboxId) ?? Number.NEGATIVE_INFINITY) >= epoch) return { answer: OVER, begins: null };
+  try {
+    const begun = await startChildInTurn(parts, order, child, calledAt);
+    if (begun.answer.kind === "refused") parts.refusals.add(sandboxId, epoch);
+    return begun;
+  } catch (error) {
+    parts.refusals.add(sandboxId, epoch);
+    throw error;
+  }
 }
 
 async function startChildInTurn(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Begun> {
@@ -60,8 +106,7 @@ async function startChildInTurn(parts: NodeParts, order: Order, child: Child, ca
   const { answer, isNew } = await startInTurn(parts, orderOf(order, child), { calledAt, fork });
   if (answer.kind === "refused") {
     // It has run already, and been stopped or deleted as the fork wanted it.
-    const repeated: Answer = { kind: "started", path: "warm", totalMs: 0 };
-    return { answer: hasRun(parts, order, child) ? repeated : answer, begins: null };
+    return { answer: hasRun(parts, order, child) ? REPEATED : answer, begins: null };
   }
   const isDue = parts.registry.get(sandboxId)?.entry.fork?.phase === "files";
   if (isDue) await putFiles(parts, child, files, after);

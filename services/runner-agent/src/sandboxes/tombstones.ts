@@ -1,8 +1,8 @@
 import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const TOMBSTONES_MAX = 10_000;
-/** The file may hold this many lines before it is written anew. */
-const LINES_MAX = 2 * TOMBSTONES_MAX;
+/** The file may hold so many times as many lines before it is written anew. */
+const LINES_PER_TOMBSTONE_MAX = 2;
 
 /** Behind the epoch of a fork's child that was deleted after its command had ended. */
 const FINISHED = "finished";
@@ -16,11 +16,13 @@ interface Tombstone {
 /** The epochs up to which sandboxes were deleted, so that a start that comes late is refused. The oldest are forgotten first. */
 export class Tombstones {
   readonly #file: string;
+  readonly #most: number;
   readonly #deleted = new Map<string, Tombstone>();
   #lines = 0;
 
-  constructor(file: string) {
+  constructor(file: string, most = TOMBSTONES_MAX) {
     this.#file = file;
+    this.#most = most;
     if (!existsSync(file)) return;
     // What follows the last end of line is what a killed process left.
     for (const line of readFileSync(file, "utf8").split("\n").slice(0, -1)) {
@@ -42,7 +44,7 @@ export class Tombstones {
   add(sandboxId: string, epoch: number, hasFinished = false): void {
     this.#set(sandboxId, { epoch, hasFinished });
     appendFileSync(this.#file, lineOf(sandboxId, { epoch, hasFinished }), { mode: 0o600 });
-    if (++this.#lines > LINES_MAX) this.#compact();
+    if (++this.#lines > LINES_PER_TOMBSTONE_MAX * this.#most) this.#compact();
   }
 
   #set(sandboxId: string, tombstone: Tombstone): void {
@@ -52,7 +54,7 @@ export class Tombstones {
     // Set anew, so that it is the youngest.
     this.#deleted.delete(sandboxId);
     this.#deleted.set(sandboxId, highest);
-    if (this.#deleted.size <= TOMBSTONES_MAX) return;
+    if (this.#deleted.size <= this.#most) return;
     const [oldest] = this.#deleted.keys();
     if (oldest !== undefined) this.#deleted.delete(oldest);
   }
