@@ -32,5 +32,8 @@ export * from "./slots/slot.ts";
 export * from "./slots/slot-image.ts";
 export * from "./volumes/node-stores.ts";
 export * from "./volumes/object-mounts.ts";
+export * from "./volumes/rclone.ts";
+export * from "./volumes/rclone-mounts.ts";
+export * from "./volumes/remote-options.ts";
 export * from "./volumes/store.ts";
 export * from "./volumes/store-probe.ts";

@@ -7,6 +7,8 @@ const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 export interface CommandOptions {
   stdin?: string;
   timeoutMs?: number;
+  /** In place of the search path alone. */
+  env?: NodeJS.ProcessEnv;
 }
 
 export interface CommandResult {
@@ -22,7 +24,7 @@ export function tryCommand(command: string, args: readonly string[], options: Co
       stdio: ["pipe", "pipe", "pipe"],
       timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
       killSignal: "SIGKILL",
-      env: { PATH: process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      env: options.env ?? { PATH: process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
     });
     const read = (stream: NodeJS.ReadableStream) => {
       let text = "";
