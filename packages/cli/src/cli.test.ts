@@ -95,6 +95,7 @@ it("has help with an example for every command that takes options", () => {
     "promote",
     "tree",
     "archive",
+    "volume",
     "image",
     "build",
     "registry",

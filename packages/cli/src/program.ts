@@ -13,6 +13,7 @@ import { registryCommand } from "./commands/registry.ts";
 import { sandboxCommand } from "./commands/sandbox.ts";
 import { shellCommand } from "./commands/shell.ts";
 import { usageCommand } from "./commands/usage.ts";
+import { volumeCommand } from "./commands/volume.ts";
 
 const EXAMPLES = `
 Examples:
@@ -24,6 +25,8 @@ Examples:
   banyan image build -f environment.json --name team/app
   banyan sandbox create --image team/app
   banyan fork sbx_… -n 100 --cmd './try.sh' --policy first_success
+  banyan volume create data && banyan volume cp ./data data:/
+  banyan sandbox create --volume data:/data:cow
   banyan sandbox rm sbx_…
 
 The address and the key come from the flags, else from BANYAN_URL and BANYAN_API_KEY, else from what \`banyan login\` has kept.`;
@@ -44,6 +47,7 @@ export function createProgram(): Command {
     .addCommand(promoteCommand())
     .addCommand(treeCommand())
     .addCommand(archiveCommand())
+    .addCommand(volumeCommand())
     .addCommand(imageCommand())
     .addCommand(buildCommand())
     .addCommand(registryCommand())

@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
-import type { Fork, ForkChildInfo, ForkEach, ForkOptions } from "@banyan/sdk";
+import type { Fork, ForkChildInfo, ForkEach, ForkOptions, MountOptions } from "@banyan/sdk";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { showForkProgress } from "../fork-progress.ts";
 import { childrenTable, forkText, hasSucceeded } from "../fork-text.ts";
 import { given, openSession, type Session } from "../session.ts";
 import { collectPair, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
+import { collectMount } from "../volume-values.ts";
 
 /** As shells have it. */
 const INTERRUPTED_CODE = 130;
@@ -26,6 +27,7 @@ interface Options {
   outputToFiles?: boolean;
   cpu?: number;
   memoryMb?: number;
+  volume?: MountOptions[];
   idleTimeout?: Seconds;
   maxParallel?: number;
   spread?: "auto" | "pack" | "spread";
@@ -71,6 +73,11 @@ export function forkCommand(): Command {
     .option("--output-to-files", "the whole output is also kept in the child, in /var/tmp/banyan-fork")
     .option("--cpu <cores>", "of each child (default: the source's)", number)
     .option("--memory-mb <mb>", "of each child (default: the source's)", number)
+    .option(
+      "-v, --volume <mount>",
+      "<volume>[@<version>]:/path[:mode][:subpath] of each child, beside the source's; repeatable",
+      collectMount,
+    )
     .option("--idle-timeout <s>", "after which an idle child is deleted, or never (default: 900)", secondsOrNever)
     .option("--max-parallel <count>", "children that run at once", number)
     .addOption(new Option("--spread <how>", "over the nodes").choices(["auto", "pack", "spread"]))
@@ -103,7 +110,18 @@ async function optionsOf(options: Options): Promise<ForkOptions> {
   const idleTimeoutS = secondsOrNull(options.idleTimeout);
   return {
     ...(cmd !== undefined && { run: { command: cmd, ...given({ cwd, user, timeoutMs, outputMaxBytes, outputToFiles }) } }),
-    ...given({ env, envCycle, name, maxParallel, spread, retries, losers, labels: options.label, deadlineS: options.deadline }),
+    ...given({
+      env,
+      envCycle,
+      name,
+      maxParallel,
+      spread,
+      retries,
+      losers,
+      labels: options.label,
+      volumes: options.volume,
+      deadlineS: options.deadline,
+    }),
     ...given({ policy: options.best === undefined ? options.policy : { best: options.best } }),
     ...given({ after: options.keep ? ("keep" as const) : options.after }),
     limits: given({ cpu: options.cpu, memoryMb: options.memoryMb }),

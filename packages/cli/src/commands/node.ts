@@ -26,10 +26,20 @@ function nodesText(nodes: readonly Node[]): string {
     `${node.used.cpu}/${node.capacity.cpu}`,
     `${node.used.memoryMb}/${node.capacity.memoryMb}`,
     `${node.pool.free}/${node.pool.target}`,
+    storesText(node),
     ago(node.lastHeartbeatAt, now),
     labelsText(node.labels),
   ]);
-  return table(["ID", "STATE", "SANDBOXES", "CPU", "MEMORY MB", "POOL", "SEEN", "LABELS"], rows);
+  return table(["ID", "STATE", "SANDBOXES", "CPU", "MEMORY MB", "POOL", "STORES", "SEEN", "LABELS"], rows);
+}
+
+/** Of volumes: `2 ok`, or which are lost and why. */
+function storesText({ stores }: Node): string {
+  const lost = stores
+    .filter(({ state }) => state === "lost")
+    .map(({ store, reason }) => `lost ${store}${reason === null ? "" : `: ${reason}`}`);
+  if (lost.length > 0) return lost.join("; ");
+  return stores.length === 0 ? "-" : `${stores.length} ok`;
 }
 
 function stateText({ state, reachable, cordoned, draining }: Node): string {

@@ -1,12 +1,15 @@
-import type { SandboxInfo } from "@banyan/sdk";
+import type { MountOptions, SandboxInfo } from "@banyan/sdk";
 import { Command } from "commander";
 import { ago, labelsText, properties, table } from "../print.ts";
 import { showProgress } from "../progress.ts";
 import { given, openSession } from "../session.ts";
 import { readSpec } from "../spec-file.ts";
 import { collect, collectLabelChange, collectPair, collectSecret, number, type Seconds, secondsOrNever, secondsOrNull } from "../values.ts";
+import { mountText } from "../volume-text.ts";
+import { collectMount } from "../volume-values.ts";
 import { copyCommand } from "./copy.ts";
 import { execCommand } from "./exec.ts";
+import { mountCommand, unmountCommand } from "./mount.ts";
 import { shellCommand } from "./shell.ts";
 
 export function sandboxCommand(): Command {
@@ -19,6 +22,8 @@ export function sandboxCommand(): Command {
     .addCommand(execCommand())
     .addCommand(shellCommand())
     .addCommand(copyCommand())
+    .addCommand(mountCommand())
+    .addCommand(unmountCommand())
     .addCommand(snapshotCommand())
     .addCommand(updateCommand())
     .addCommand(stopCommand())
@@ -38,6 +43,7 @@ interface CreateOptions {
   diskMb?: number;
   egress?: "open" | "closed" | "allow";
   allow?: string[];
+  volume?: MountOptions[];
   workdir?: string;
   user?: string;
   hostname?: string;
@@ -60,6 +66,7 @@ function createCommand(): Command {
     .option("--disk-mb <mb>", "what it may write", number)
     .option("--egress <policy>", "open, closed or allow")
     .option("--allow <cidr>", "an address it may reach, with --egress allow; repeatable", collect)
+    .option("-v, --volume <mount>", "<volume>[@<version>]:/path[:mode][:subpath], mode rw, ro or cow; repeatable", collectMount)
     .option("--workdir <path>")
     .option("--user <user>")
     .option("--hostname <name>")
@@ -68,7 +75,7 @@ function createCommand(): Command {
     .option("--wait <ms>", "how long to wait for a slot", number)
     .addHelpText(
       "after",
-      "\nExamples:\n  banyan sandbox create\n  banyan sandbox create -e GREETING=hello -l task=42 --memory-mb 2048 --idle-timeout 3600\n  banyan sandbox create --image environment.json",
+      "\nExamples:\n  banyan sandbox create\n  banyan sandbox create -e GREETING=hello -l task=42 --memory-mb 2048 --idle-timeout 3600\n  banyan sandbox create --image environment.json\n  banyan sandbox create --volume data:/data:cow",
     )
     .action(async (options: CreateOptions, command: Command) => {
       const { banyan, json, show } = await openSession(command);
@@ -76,7 +83,18 @@ function createCommand(): Command {
       const image = options.image?.endsWith(".json") ? await readSpec(options.image) : options.image;
       const progress = showProgress({ silent: json });
       const sandbox = await banyan.sandboxes.create({
-        ...given({ image, secrets, name, env, workdir, user, hostname, labels: options.label, waitMs: options.wait }),
+        ...given({
+          image,
+          secrets,
+          name,
+          env,
+          workdir,
+          user,
+          hostname,
+          labels: options.label,
+          volumes: options.volume,
+          waitMs: options.wait,
+        }),
         limits: given({ cpu: options.cpu, memoryMb: options.memoryMb, pids: options.pids, diskMb: options.diskMb }),
         network: given({ egress: options.egress, allow: options.allow }),
         lifetime: given({ idleTimeoutS: secondsOrNull(options.idleTimeout), maxLifetimeS: secondsOrNull(options.maxLifetime) }),
@@ -144,6 +162,7 @@ function sandboxText(s: SandboxInfo): string {
     ["labels", labelsText(s.labels)],
     ["limits", `${limits.cpu} cpu, ${limits.memoryMb} MB memory, ${limits.pids} pids, ${limits.diskMb} MB disk`],
     ["network", network.egress === "allow" ? `allow ${network.allow.join(" ")}` : network.egress],
+    ["volumes", s.volumes.length === 0 ? null : s.volumes.map(mountText).join("; ")],
     ["idle", lifetime.idleTimeoutS === null ? "never" : `${lifetime.onIdle} after ${lifetime.idleTimeoutS} s`],
     ["expiry", s.expiresAt === null ? "never" : `${lifetime.onExpiry} at ${s.expiresAt}`],
     ["created", s.createdAt],
