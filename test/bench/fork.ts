@@ -21,7 +21,8 @@ const PEER_COUNTS = [1, 10, 100];
 const PEER_ROUNDS = 3;
 const WRITE_TIMEOUT_MS = 120_000;
 const REMOVE_PARALLEL = 16;
-const CHILD = { limits: { cpu: 1, memory_mb: 128, pids: 64, disk_mb: 256 }, deadline_s: 300 } satisfies api.ForkSandboxInput;
+/** Small, so that it is the machine that bounds how many there are, not what its node promises. */
+const CHILD = { limits: { cpu: 0.1, memory_mb: 64, pids: 64, disk_mb: 256 }, deadline_s: 300 } satisfies api.ForkSandboxInput;
 
 /** Samples of one kind of fork. */
 interface Forks {
@@ -39,7 +40,7 @@ export async function run(context: BenchContext): Promise<Report> {
   const results: Result[] = [];
   const pauses: number[] = [];
   const source = await sourceWith(context, SMALL_MB);
-  const max = context.options.max === undefined ? [] : [Number(context.options.max)];
+  const max = context.options.max?.split(",").map(Number) ?? [];
   for (const count of [...COUNTS, ...max]) {
     for (const [way, fork] of [
       ["exec", forkThenExec],
@@ -139,6 +140,7 @@ async function forkThenExec({ client }: BenchContext, source: string, count: num
   for await (const { event, data } of client.fork(source, { ...CHILD, count })) {
     if (event === "problem") throw new Error(`the fork failed: ${JSON.stringify(data)}`);
     if (event === "fork") fork = data;
+    if (event === "state") assertBearable(data.reason, count);
     if (event !== "children") continue;
     for (const { sandbox_id: id, state } of data.children) {
       if (state !== "running" || id === null) continue;
@@ -163,6 +165,7 @@ async function forkWithCommand({ client }: BenchContext, source: string, count: 
   for await (const { event, data } of client.fork(source, { ...CHILD, count, command: { argv: ["/bin/true"] }, after: "keep" })) {
     if (event === "problem") throw new Error(`the fork failed: ${JSON.stringify(data)}`);
     if (event === "fork") fork = data;
+    if (event === "state") assertBearable(data.reason, count);
     if (event === "children" && data.counts.succeeded === count) endedMs = performance.now();
   }
   if (fork === null) throw new Error("the fork's stream ended before the fork");
@@ -174,6 +177,11 @@ async function forkWithCommand({ client }: BenchContext, source: string, count: 
     failed: count - children.filter(({ state }) => state === "succeeded").length,
     sandboxIds,
   };
+}
+
+/** What no node will ever have room for would be waited for until the deadline. */
+function assertBearable(reason: string | null, count: number): void {
+  if (reason === "none_fits" || reason === "over_capacity") throw new Error(`${count} children are more than the node takes: ${reason}`);
 }
 
 async function removeAll({ client }: BenchContext, sandboxIds: readonly string[]): Promise<void> {

@@ -54,7 +54,7 @@ function usage(): string {
     "pnpm bench <name> [--json FILE] [--n SAMPLES] [--pool SLOTS] [--url URL --key KEY]",
     ...names,
     "schedule: [--count CHILDREN] [--nodes N] [--chaos all|none|scheduler-killed|nodes-return|nodes-gone|nats-restarted]",
-    "fork: [--max CHILDREN] [--maker docker|oci]",
+    "fork: [--max CHILDREN[,CHILDREN …]] [--maker docker|oci]; more slots than 400 with BANYAN_SLOTS_MAX",
     "Without --url it starts a Banyan of its own, with data of its own, and stops it at the end.",
   ].join("\n");
 }

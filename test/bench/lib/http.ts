@@ -15,7 +15,7 @@ export interface Reply<T> {
 }
 
 export type ForkSaid =
-  | { event: "state"; data: { state: api.Fork["state"] } }
+  | { event: "state"; data: { state: api.Fork["state"]; reason: string | null } }
   | { event: "children"; data: Extract<api.ForkEvent, { event: "children" }> }
   | { event: "fork"; data: api.Fork }
   | { event: "problem"; data: unknown };

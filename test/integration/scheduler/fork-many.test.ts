@@ -65,10 +65,13 @@ it("waits where there is no room, and goes on when a node joins", async () => {
   await readyNodes(world, 1, { capacity: { cpu: 4 } });
   const { id } = await fork(world, { count: 10 });
   await eventually(async () =>
-    expect(await getFork(world, id)).toMatchObject({ stateReason: "no_room", inWaves: true, counts: { running: 4 } }),
+    expect(await getFork(world, id)).toMatchObject({ stateReason: "over_capacity", inWaves: true, counts: { running: 4 } }),
   );
+  const { id: large } = await fork(world, { count: 2, resources: { cpu: 5 } });
+  await eventually(async () => expect(await getFork(world, large)).toMatchObject({ stateReason: "none_fits", counts: { waiting: 2 } }));
   await readyNodes(world, 1, { capacity: { cpu: 100 } });
   expect(await ended(world, id)).toMatchObject({ state: "done", counts: { running: 10 } });
+  expect(await ended(world, large)).toMatchObject({ state: "done", stateReason: null, counts: { running: 2 } });
 });
 
 it("gives each organisation its share", async () => {

@@ -153,6 +153,6 @@ it("counts layers that its children are still to stand on as used", async () => 
   const ask = () => world.bus.call(ListLayerUsers, { imageId: null, digests: [digest] });
   expect(await ask()).toMatchObject({ count: 0, usedDigests: [] });
   const { id } = await fork(world, { count: 2, resources: { cpu: 4 } });
-  await eventually(async () => expect((await getFork(world, id)).stateReason).toBe("no_room"));
+  await eventually(async () => expect((await getFork(world, id)).stateReason).toBe("none_fits"));
   expect(await ask()).toMatchObject({ count: 1, usedDigests: [digest] });
 });

@@ -216,7 +216,10 @@ export const Fork = z.object({
   state: z
     .enum(FORK_STATES)
     .describe("preparing: the source is frozen; running; ending: its outcome is settled, the rest goes; then done, cancelled or failed."),
-  state_reason: z.string().nullable().describe("Why it ended as it did, or what it waits for: `no_room`, `quota`, `deadline`, …"),
+  state_reason: z
+    .string()
+    .nullable()
+    .describe("Why it ended as it did, or what it waits for: `no_room`, `none_fits`, `over_capacity`, `quota`, `deadline`, …"),
   name: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
   includes: z.array(z.string()).describe("What children have of the source: `files`, `volumes`. Never its processes, memory or tokens."),

@@ -146,6 +146,8 @@ describe("what is shown", () => {
     expect(fixOf({ state: "running" })).toContain(`POST /v1/forks/${fork.id}/cancel`);
     expect(fixOf({ state: "running", stateReason: "quota" })).toMatch(/quota.*events/);
     expect(fixOf({ state: "running", stateReason: "no_room" })).toMatch(/room.*events/);
+    expect(fixOf({ state: "running", stateReason: "none_fits" })).toMatch(/large enough.*v1\/nodes.*limits.*cancel/);
+    expect(fixOf({ state: "running", stateReason: "over_capacity" })).toMatch(/hold all.*v1\/nodes.*cancel/);
   });
 
   it("of a child tells whether its output is whole", () => {

@@ -129,6 +129,10 @@ function nextCall({ id, state, stateReason, winner, source, counts }: Fork, chil
   if (!hasEnded({ state })) {
     const follow = `Follow it: GET /v1/forks/${id}/events; end it: POST /v1/forks/${id}/cancel.`;
     if (stateReason === "quota") return `It waits for your quota: stop or delete sandboxes, or ask an admin for more. ${follow}`;
+    if (stateReason === "none_fits")
+      return `No node is large enough for one of its children (GET /v1/nodes): add one, or end it and ask for less in \`limits\`. ${follow}`;
+    if (stateReason === "over_capacity")
+      return `Its children stay, and the nodes cannot hold all of them at once (GET /v1/nodes): add a node, delete children, or end it and ask for less. ${follow}`;
     if (stateReason === "no_room") return `It waits for room on the nodes. ${follow}`;
     return follow;
   }

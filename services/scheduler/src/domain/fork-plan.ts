@@ -1,6 +1,7 @@
 import { LIMITS, type Quota } from "@banyan/contracts";
 import type { Draft, LiveFork } from "./fork-live.ts";
 import { type Allotment, allot, fitting, type Room, roomFor, roomsOf, type Wish } from "./fork-place.ts";
+import { roomShortage } from "./fork-shortage.ts";
 import { amountsOf, type Candidate } from "./place.ts";
 
 /** What a round of planning looks at. */
@@ -107,7 +108,7 @@ class Round {
     if (left > 0 && !wish.shipped && this.#isWantedElsewhere(wish)) this.#planner.ship(fork);
     const reason = left === 0 ? null : this.#reasonOf(fork, quota, parallel, paced);
     const inWaves =
-      fork.head.inWaves || (maxParallel ?? fork.row.spec.count) < fork.row.spec.count || reason === "no_room" || reason === "quota";
+      fork.head.inWaves || (maxParallel ?? fork.row.spec.count) < fork.row.spec.count || (reason !== null && WAVES.has(reason));
     setReason(this.#planner, fork, reason, inWaves);
   }
 
@@ -183,7 +184,7 @@ class Round {
       return fork.head.stateReason;
     }
     if (!wish.shipped && this.#isWantedElsewhere(wish)) return "shipping";
-    return "no_room";
+    return roomShortage(this.#rooms, wish.amounts, fork.row.spec);
   }
 }
 
@@ -218,7 +219,9 @@ function setReason(planner: Planner, fork: LiveFork, reason: string | null, inWa
   });
 }
 
-const WAITS: ReadonlySet<string> = new Set(["no_room", "quota", "shipping"]);
+/** Some run, or will, before the rest. */
+const WAVES: ReadonlySet<string> = new Set(["no_room", "over_capacity", "quota"]);
+const WAITS: ReadonlySet<string> = new Set(["no_room", "none_fits", "over_capacity", "quota", "shipping"]);
 
 /** Sums of fractions of cores are not exact. */
 const ROUNDING = 1e-6;
