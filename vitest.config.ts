@@ -7,6 +7,13 @@ const beside = [
   "test/integration/scheduler/**/*.test.ts",
   "test/integration/platform/**/*.test.ts",
 ];
+/** Each with what it measures, or with the whole machine against it. */
+const alone = [
+  "test/e2e/hostile.test.ts",
+  "test/integration/native/hostile.test.ts",
+  "test/integration/node/pool.test.ts",
+  "test/integration/image-builder/engine-network.test.ts",
+];
 const real = { globalSetup: ["test/global-setup.ts"], testTimeout: 60_000, hookTimeout: 180_000 };
 
 export default defineConfig({
@@ -19,13 +26,14 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts", "test/e2e/**/*.test.ts"],
-          exclude: beside,
+          exclude: [...beside, ...alone],
           ...real,
-          // Real containers on few cores: files run one after another, so that a failure is never another file's load.
-          fileParallelism: false,
+          // Much of it waits for what takes its time; more at once than the machine has cores would make failures of load.
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
+      { test: { name: "alone", include: alone, ...real, fileParallelism: false, sequence: { groupOrder: 3 } } },
     ],
   },
 });

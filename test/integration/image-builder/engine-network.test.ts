@@ -34,10 +34,12 @@ it("keeps a step with an open network from this host, by whichever address", asy
 });
 
 it("keeps the steps of two builds from one another", async () => {
-  const listen = "hostname -i > /dev/stderr; echo serving; timeout 20 python3 -m http.server 8080 > /dev/null 2>&1 || true";
+  const listen = "hostname -i > /dev/stderr; echo serving; python3 -m http.server 8080 > /dev/null 2>&1";
+  const enough = new AbortController();
   const served = harness.build(
     { commands: [listen] },
     {
+      signal: enough.signal,
       onSaid(said) {
         if (said.kind === "log" && said.stream === "stderr") found.resolve(said.text.trim());
       },
@@ -45,6 +47,8 @@ it("keeps the steps of two builds from one another", async () => {
   );
   const found = Promise.withResolvers<string>();
   const address = await found.promise;
+  const ended = served.then(() => "by itself").catch(() => "when it was told to");
   await harness.build({ commands: [`sleep 2; ${tryAll([`http://${address}:8080/`])}`] });
-  await served;
+  enough.abort(new Error("seen enough"));
+  expect(await ended).toBe("when it was told to");
 });
