@@ -26,7 +26,13 @@ export async function promote(ctx: Context, { orgId, id, force }: Input, deadlin
   const parent = assertAtRest(await parentOf(ctx, child));
   if (!force) await assertUnchanged(ctx, child, parent);
   const stack = await stackOf(ctx, child, Math.max(1, deadlineMs - SWITCH_MARGIN_MS));
-  const ran = await ctx.lanes.run(parent.id, (signal) => switchOver(ctx, { child, parent, stack, force }, signal));
+  const ran = await ctx.lanes
+    .run(parent.id, (signal) => switchOver(ctx, { child, parent, stack, force }, signal))
+    .catch(async (error) => {
+      // It was stopped before that showed: it goes on from its own files.
+      if (isFault(error, "fork.parent_changed")) await goOn(ctx, parent, child);
+      throw error;
+    });
   if (ran) await goOn(ctx, parent, child);
   const { state, epoch } = await ctx.sandboxes.find(parent);
   ctx.logger.info({ sandboxId: parent.id, childId: id, state, epoch }, "a child was promoted");
@@ -97,7 +103,10 @@ async function switchOver(ctx: Context, { child, parent, stack, force }: Switch,
   if (!force && (now.epoch !== parent.epoch || now.hasDisk !== parent.hasDisk))
     throw fault("sandbox.version_conflict", { state: now.state, epoch: now.epoch, command: "promote" });
   const ran = now.state === "running";
-  const stopped = ran ? await stop(ctx, now, signal) : now;
+  // Unforced it is killed: what it writes at its end would be a change, and is to be given up either way.
+  const stopped = ran ? await stop(ctx, now, force ? GRACE_MS : 0, signal) : now;
+  // What it wrote since it was compared; now nothing writes any more.
+  if (!force) await assertUnchanged(ctx, child, stopped);
   const { epoch, nodeId } = stopped;
   const promotion = { childId: child.id, forced: force };
   await ctx.sandboxes.apply(stopped, { kind: "promoted", epoch, stack, promotion, reason: ran ? MOVING : null });
@@ -106,10 +115,10 @@ async function switchOver(ctx: Context, { child, parent, stack, force }: Switch,
 }
 
 /** It goes on from its own files if nothing comes after this. */
-async function stop(ctx: Context, running: Sandbox, signal: AbortSignal): Promise<Sandbox> {
+async function stop(ctx: Context, running: Sandbox, graceMs: number, signal: AbortSignal): Promise<Sandbox> {
   const deadlineAt = ctx.clock.now() + STOP_DEADLINE_MS;
   const stopping = await ctx.sandboxes.apply(running, { kind: "stop", deadlineAt, reason: MOVING });
-  await stopOn(ctx, { sandbox: stopping, graceMs: GRACE_MS, idleSince: null, signal });
+  await stopOn(ctx, { sandbox: stopping, graceMs, idleSince: null, signal });
   return ctx.sandboxes.apply(stopping, { kind: "stopped", epoch: stopping.epoch });
 }
 

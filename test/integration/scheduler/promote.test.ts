@@ -13,6 +13,8 @@ let away: FakeNode;
 let comparing: Served;
 /** What the parent's node says has changed; null: it does not keep the frozen layer any more. */
 let changed: string[] | null;
+/** The same, of one that has been stopped meanwhile. */
+let changedLate: string[];
 
 beforeAll(async () => {
   cluster = await startCluster();
@@ -22,9 +24,11 @@ beforeEach(async () => {
   world = await startWorld(cluster);
   [home, away] = [await world.addNode(), await world.addNode()];
   changed = [];
-  comparing = world.bus.serve(NodeCompare.on(home.nodeId), async () => {
+  changedLate = [];
+  comparing = world.bus.serve(NodeCompare.on(home.nodeId), async ({ sandboxId }) => {
     if (changed === null) throw fault("layer.unavailable", {});
-    return { changed, count: changed.length };
+    const seen = home.sandboxes.get(sandboxId)?.state === "stopped" ? [...changed, ...changedLate] : changed;
+    return { changed: seen, count: seen.length };
   });
   await eventually(async () => expect((await world.bus.call(ListNodes, {})).nodes).toHaveLength(2));
 });
@@ -99,6 +103,18 @@ it("is refused where the parent has changed or nobody can tell, and forced all t
   expect(await promote(child, true)).toMatchObject({ state: "running", epoch: 2 });
   await expect(promote(child), "its files are others than at the fork").rejects.toMatchObject({ code: "fork.parent_changed" });
   expect((await lineage(child)).sandboxes[0]?.promotions).toMatchObject([{ childId: child, forced: true }]);
+});
+
+it("loses nothing that a parent writes between its comparison and its end: it goes on from its own files", async () => {
+  const { parent, child } = await family();
+  changedLate = ["/workspace/late"];
+  await expect(promote(child)).rejects.toMatchObject({ code: "fork.parent_changed", details: { changed: changedLate, count: 1 } });
+  await eventually(async () => expect(await world.get(parent)).toMatchObject({ state: "running", nodeId: home.nodeId, epoch: 2 }));
+  expect(await layersOf(parent)).toEqual([IMAGE_LAYER.digest]);
+  expect(home.sandboxes.get(parent)?.order).toMatchObject({ fresh: false });
+  expect((await lineage(parent)).sandboxes[0]?.promotions).toEqual([]);
+  changedLate = [];
+  expect(await promote(child)).toMatchObject({ state: "running", epoch: 3 });
 });
 
 it("leaves the parent as it was when the child's files cannot be had", async () => {
