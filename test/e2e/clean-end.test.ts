@@ -33,8 +33,7 @@ it(
     expect(empty, "the look at the machine must find what is there").toEqual([]);
 
     expect(await running.stop()).toBe(0);
-    const after = await footprintOf(dataDir, dockerHost(), during);
-    expect(after).toEqual(NOTHING);
+    await eventually(async () => expect(await footprintOf(dataDir, dockerHost(), during)).toEqual(NOTHING));
 
     running = await startBanyan(dataDir);
     const { sandboxes } = running.banyan;
@@ -52,7 +51,7 @@ it(
     expect([0, 130]).toContain(await running.exited);
     running = await startBanyan(dataDir);
     expect(await running.stop()).toBe(0);
-    expect(await footprintOf(dataDir, dockerHost())).toEqual(NOTHING);
+    await eventually(async () => expect(await footprintOf(dataDir, dockerHost())).toEqual(NOTHING));
   },
   PATIENCE_MS,
 );

@@ -14,7 +14,11 @@ export interface Footprint {
   processes: string[];
 }
 
-/** Looks at the machine itself, not at what Banyan believes. `links` of an earlier look are looked for by name, as nothing ties them to a node once their bridge is gone. */
+/**
+ * Looks at the machine itself, not at what Banyan believes. `links` of an earlier look are looked for by name, as nothing ties them to a node
+ * once their bridge is gone. The loop device of a disk stays a little longer where somebody copies the mounts of this host at that moment, as
+ * the start of any container does.
+ */
 export async function footprintOf(dataDir: string, dockerHost: string | null, earlier?: Footprint): Promise<Footprint> {
   const nodeId = nodeIdOf(dataDir);
   const hash = createHash("sha256")

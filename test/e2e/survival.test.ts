@@ -51,7 +51,7 @@ it.each([
     await Promise.all([again.delete(), running.banyan.sandboxes.at(stopped.id).delete()]);
 
     expect(await running.stop()).toBe(0);
-    expect(await footprintOf(dataDir, null)).toEqual(NOTHING);
+    await eventually(async () => expect(await footprintOf(dataDir, null)).toEqual(NOTHING));
   },
   IMAGE_MS + PATIENCE_MS,
 );
@@ -62,7 +62,7 @@ it(
     running = await startBanyan(dataDir);
     running.hangUp();
     expect(await running.exited).toBe(0);
-    expect(await footprintOf(dataDir, null)).toEqual(NOTHING);
+    await eventually(async () => expect(await footprintOf(dataDir, null)).toEqual(NOTHING));
   },
   PATIENCE_MS,
 );

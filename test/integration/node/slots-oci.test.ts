@@ -35,7 +35,7 @@ it("serves more sandboxes at once than its pool holds, and leaves nothing after 
   expect(withCgroup(ids).length).toBeGreaterThanOrEqual(BURST);
   await Promise.all(orders.slice(1).map((order) => deleteSandbox(node.parts, order)));
   await node.stop("purge");
-  expect(await footprint(node)).toEqual(NOTHING);
+  await eventually(async () => expect(await footprint(node)).toEqual(NOTHING));
   expect(slotsOf(node.config.dataDir)).toEqual([]);
   expect(withCgroup(ids)).toEqual([]);
   rmSync(node.config.dataDir, { recursive: true });
