@@ -12,9 +12,10 @@ const alone = [
   "test/e2e/hostile.test.ts",
   "test/integration/native/hostile.test.ts",
   "test/integration/node/pool.test.ts",
+  "test/integration/layers/layer-tar.test.ts",
   "test/integration/image-builder/engine-network.test.ts",
 ];
-const real = { globalSetup: ["test/global-setup.ts"], testTimeout: 60_000, hookTimeout: 180_000 };
+const real = { globalSetup: ["test/global-setup.ts"], testTimeout: 180_000, hookTimeout: 240_000 };
 
 export default defineConfig({
   test: {

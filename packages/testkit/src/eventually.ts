@@ -1,5 +1,6 @@
 const POLL_MS = 10;
-const TIMEOUT_MS_DEFAULT = 10_000;
+/** Long: it is waited for only where something is wrong, and machines that test are slow. */
+const TIMEOUT_MS_DEFAULT = 30_000;
 
 export interface EventuallyOptions {
   timeoutMs?: number;

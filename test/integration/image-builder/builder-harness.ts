@@ -24,7 +24,7 @@ import { createTelemetry, type Telemetry } from "@banyan/telemetry";
 import { eventually, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
 import postgres from "postgres";
 
-const BUILD_MS_MAX = 60_000;
+const BUILD_MS_MAX = 150_000;
 
 export interface Requested {
   build: Build;

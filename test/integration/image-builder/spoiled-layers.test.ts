@@ -37,7 +37,7 @@ it.each(Object.entries(losses))("builds again what stands on a layer whose blob 
   const { image } = await harness.build(spec, { name });
   await lose(topOf(image));
   await check(topOf(image));
-  await eventually(() => isSpoiled(image), { timeoutMs: 10_000 });
+  await eventually(() => isSpoiled(image));
   const again = await harness.request(spec);
   expect(again).toMatchObject({ build: { cached: false }, image: { id: image.id } });
   expect((await harness.ended(again.build)).build).toMatchObject({ state: "ready", failure: null });
@@ -48,7 +48,7 @@ it.each(Object.entries(losses))("builds again what stands on a layer whose blob 
   await check(topOf(mended));
   await harness.bus.blobs.delete(layerBlob(topOf(other)));
   await check(topOf(other));
-  await eventually(() => isSpoiled(other), { timeoutMs: 10_000 });
+  await eventually(() => isSpoiled(other));
   expect((await harness.request(spec)).build.cached).toBe(true);
 });
 

@@ -39,7 +39,7 @@ export class TestRegistry {
 
   async start(): Promise<void> {
     this.#child = spawn("docker-registry", ["serve", join(this.#directory, "config.yml")], { stdio: "ignore" });
-    await eventually(async () => (await fetch(`http://${this.host}/v2/`)).status === 401, { timeoutMs: 10_000 });
+    await eventually(async () => (await fetch(`http://${this.host}/v2/`)).status === 401);
   }
 
   async stop(): Promise<void> {
