@@ -1,35 +1,13 @@
 import { api, CreateVersion, CreateVolume, DeleteVersion, GetVersion, GetVolume, ListVersions, RestoreVolume } from "@banyan/contracts";
-import { preferredWaitS } from "../domain/prefer.ts";
-import { isCopied, versionView, volumeView } from "../views/volume.ts";
+import { versionView, volumeView } from "../views/volume.ts";
 import { settled } from "../volumes/await-copy.ts";
-import { PREFER_WAIT, WAIT_S_MAX } from "./build-image.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Call, type Reply, route } from "./route.ts";
-import { volumeOf } from "./volumes.ts";
+import { COPY_HEADERS, replyOf, settleVolume, volumeOf } from "./volume-reply.ts";
 
 type Any = Call<unknown, unknown>;
 
 const versionOf = (call: Any) => ({ ...volumeOf(call), versionId: call.params.version ?? "" });
-const headers = { Prefer: PREFER_WAIT };
-
-/** A copy may go on after the call, and the caller may want to wait for its end. */
-function replyOf(body: api.Volume | api.VolumeVersion, { header }: Any, done: 200 | 201): Reply {
-  const waitedS = preferredWaitS(header("prefer"), WAIT_S_MAX);
-  const location = "volume_id" in body ? `/v1/volumes/${body.volume_id}/versions/${body.id}` : `/v1/volumes/${body.id}`;
-  return {
-    status: isCopied(body) ? 202 : done,
-    body,
-    headers: { location, ...(waitedS !== null && { "preference-applied": `wait=${waitedS}` }) },
-  };
-}
-
-async function settleVolume(call: Any, gateway: Gateway, reply: Reply, done: 200 | 201): Promise<Reply> {
-  const made = reply.body as api.Volume;
-  const ref = { orgId: call.caller.orgId, volume: made.id };
-  const look = async () => volumeView((await gateway.bus.call(GetVolume, ref, { retry: true })).volume);
-  return replyOf(await settled(gateway, call, made, look), call, done);
-}
-
 async function settleVersion(call: Any, gateway: Gateway, reply: Reply): Promise<Reply> {
   const made = reply.body as api.VolumeVersion;
   const ref = { orgId: call.caller.orgId, volume: made.volume_id, versionId: made.id };
@@ -46,7 +24,7 @@ const forkVolume = route({
   access: "member",
   body: api.ForkVolumeBody,
   makes: "vol",
-  headers,
+  headers: COPY_HEADERS,
   replies: {
     201: { description: "It is there.", schema: api.Volume },
     202: { description: "Its content is still being copied: see its `progress`.", schema: api.Volume },
@@ -73,7 +51,7 @@ const createVersion = route({
   access: "member",
   body: api.CreateVersionBody,
   makes: "ver",
-  headers,
+  headers: COPY_HEADERS,
   replies: {
     201: { description: "It is there.", schema: api.VolumeVersion },
     202: { description: "It is still being copied: see its `progress`.", schema: api.VolumeVersion },
@@ -145,7 +123,7 @@ const restoreVolume = route({
   summary: "Make a volume's content what it was at a version; refused while running sandboxes have it mounted",
   access: "member",
   body: api.RestoreVolumeBody,
-  headers,
+  headers: COPY_HEADERS,
   replies: {
     200: { description: "It is what it was.", schema: api.Volume },
     202: { description: "It is still being copied: see its `progress`.", schema: api.Volume },

@@ -2,12 +2,8 @@ import { api, CreateVolume, DeleteVolume, fault, GetVolume, GetVolumeUsers, List
 import { z } from "zod";
 import { backendOf, usersView, volumeView } from "../views/volume.ts";
 import { labelsOf } from "./labels.ts";
-import { type Call, route } from "./route.ts";
-
-/** By its id or name; which of them it is, and whether it is there, its owner says. */
-export function volumeOf({ caller, params }: Pick<Call<unknown, unknown>, "caller" | "params">): { orgId: string; volume: string } {
-  return { orgId: caller.orgId, volume: params.id ?? "" };
-}
+import { route } from "./route.ts";
+import { COPY_HEADERS, replyOf, settleVolume, volumeOf } from "./volume-reply.ts";
 
 const createVolume = route({
   method: "POST",
@@ -18,12 +14,17 @@ const createVolume = route({
   access: "member",
   body: api.CreateVolumeBody,
   makes: "vol",
-  replies: { 201: { description: "It is there, empty.", schema: api.Volume } },
+  headers: COPY_HEADERS,
+  replies: {
+    201: { description: "It is there, empty.", schema: api.Volume },
+    202: { description: "It is still being made.", schema: api.Volume },
+  },
   errors: [...CreateVolume.errors, "auth.not_admin"],
   // No fingerprint is made of a secret.
   withheld: ["remote.secrets"],
   deadlineMs: () => CreateVolume.deadlineMs,
-  async handle({ caller, body, resourceId: volumeId }, { bus, objectVolumes }) {
+  async handle(call, { bus, objectVolumes }) {
+    const { caller, body, resourceId: volumeId } = call;
     // Whoever names an endpoint has a node of ours reach into its network.
     if (body.backend === "object" && objectVolumes === "off")
       throw fault("volume.unsupported", { backend: "object" }, { message: "Volumes of the backend `object` are switched off here." });
@@ -31,8 +32,9 @@ const createVolume = route({
     const { name, labels, quota_mb: quotaMb } = body;
     const order = { orgId: caller.orgId, volumeId, name, labels, quotaMb, backend: backendOf(body), from: null };
     const { volume } = await bus.call(CreateVolume, order, { retry: true });
-    return { status: 201, body: volumeView(volume), headers: { location: `/v1/volumes/${volume.id}` } };
+    return replyOf(volumeView(volume), call, 201);
   },
+  settle: (call, gateway, reply) => settleVolume(call, gateway, reply, 201),
 });
 
 const listVolumes = route({
