@@ -75,7 +75,8 @@ it("leaves nothing behind after a purge but the image with the stopped disks", a
   expect(before.links).toContain(node.parts.network.bridge);
   ended = true;
   await node.stop("purge");
-  expect(await footprint(node)).toEqual(NOTHING);
+  // Whoever copies the mounts of this host at this moment holds the loop device a little longer.
+  await eventually(async () => expect(await footprint(node)).toEqual(NOTHING));
   expect(cgroupsOf(before.containers)).toEqual([]);
   const next = await testNode({ dataDir: node.config.dataDir, pool: { target: 0, parallel: 1, perS: 1, slotsMax: 1, quietMs: 0 } });
   expect(next.parts.registry.list(null).sandboxes.length).toBeGreaterThan(0);
