@@ -85,6 +85,42 @@ it("starts an archived sandbox on another node, and back, each time on the files
   expect(await sandbox.files.read("/workspace/trail")).toBe("0\n1\n");
 }, 240_000);
 
+it("starts sandboxes and children from a snapshot on a node that did not make it, and whose source is gone", async () => {
+  const source = await createOn(first);
+  await source.exec(
+    "mkdir -p /workspace/deep && printf taken > /workspace/deep/file && ln -s deep/file /workspace/link && rm -f /etc/motd",
+  );
+  const snapshot = await source.snapshot();
+  await source.exec("printf later > /workspace/deep/file");
+  await source.delete();
+  await only(second.nodeId);
+  try {
+    const look = "cat /workspace/link; ls /etc/motd 2>&1 | grep -c 'No such'";
+    const sandbox = await cluster.banyan.sandboxes.create({ image: snapshot.id, waitMs: WAIT_MS });
+    expect((await sandbox.look()).nodeId).toBe(second.nodeId);
+    expect((await sandbox.exec(look)).stdout).toBe("taken1\n");
+    const fork = await cluster.banyan.forks.create({
+      snapshot: snapshot.id,
+      count: 2,
+      run: `${look}; echo $BANYAN_FORK_INDEX`,
+      after: "delete",
+    });
+    await fork.wait();
+    for (const index of [0, 1])
+      expect((await fork.child(index)).info).toMatchObject({
+        state: "succeeded",
+        nodeId: second.nodeId,
+        outcome: { stdout: `taken1\n${index}\n` },
+      });
+    await sandbox.delete();
+  } finally {
+    await only(first);
+  }
+  const back = await cluster.banyan.sandboxes.create({ image: snapshot.id, waitMs: WAIT_MS });
+  expect((await back.look()).nodeId).toBe(first);
+  expect(await back.files.read("/workspace/link")).toBe("taken");
+}, 240_000);
+
 it("promotes a child on another node: the parent goes on there, under its own id, from the child's files", async () => {
   const parent = await createOn(first);
   await parent.files.write("/workspace/base", "of the parent");
