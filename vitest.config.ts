@@ -15,13 +15,15 @@ const alone = [
   "test/integration/layers/layer-tar.test.ts",
   "test/integration/image-builder/engine-network.test.ts",
 ];
+/** Nothing of one file is there for the next but the modules, which then are read once. */
+const pure = { isolate: false, maxWorkers: "100%" };
 const real = { globalSetup: ["test/global-setup.ts"], testTimeout: 180_000, hookTimeout: 240_000 };
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: unit, testTimeout: 10_000 } },
-      { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
+      { test: { name: "unit", include: unit, testTimeout: 10_000, ...pure } },
+      { test: { name: "sim", include: ["test/sim/**/*.test.ts"], ...pure } },
       { test: { name: "services", include: beside, ...real, maxWorkers: 3, sequence: { groupOrder: 1 } } },
       {
         test: {
