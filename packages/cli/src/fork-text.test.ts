@@ -41,6 +41,7 @@ const outcome = {
   exitCode: 0,
   signal: null,
   timedOut: false,
+  oomKilled: false,
   durationMs: 1_500,
   stdout: "",
   stderr: "",
@@ -67,7 +68,12 @@ const child: ForkChildInfo = {
 describe("what became of the children", () => {
   const children: ForkChildInfo[] = [
     child,
-    { ...child, index: 1, state: "failed", outcome: { ...outcome, exitCode: null, timedOut: true, stderr: "late", changes: null } },
+    {
+      ...child,
+      index: 1,
+      state: "failed",
+      outcome: { ...outcome, exitCode: null, timedOut: true, oomKilled: false, stderr: "late", changes: null },
+    },
     { ...child, index: 2, sandboxId: null, state: "failed", outcome: null, error: { code: "node.no_slot", message: "No slot." } },
   ];
   const rows = (fork: Pick<ForkInfo, "winner" | "policy">) => childrenTable(children, fork).split("\n").slice(1);

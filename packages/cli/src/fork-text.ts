@@ -56,7 +56,7 @@ export function forkText(fork: ForkInfo): string {
     ["children", `${fork.counts.total}: ${countsText(fork.counts)}`],
     ["policy", typeof fork.policy === "object" ? `best ${fork.policy.best}` : fork.policy],
     ["frozen", freeze && `${freeze.way}, paused ${freeze.pausedMs.toFixed(1)} ms${skippedText(freeze.skipped)}`],
-    ["in waves", fork.inWaves ? "yes: there was not room for all at once" : "no"],
+    ["in waves", fork.inWaves ? "yes: not all at once" : "no"],
     ["winner", winner && `${winner.index} ${winner.sandboxId ?? ""}`.trimEnd()],
     ["created", fork.createdAt],
     ["ended", fork.endedAt],

@@ -163,6 +163,8 @@ export const ForkOutcome = z.object({
   exitCode: z.int().nullable(),
   signal: z.string().nullable(),
   timedOut: z.boolean(),
+  /** The kernel killed something of it for memory. Absent in what was written before that was told. */
+  oomKilled: z.boolean().optional(),
   durationMs: z.number(),
   stdout: z.string(),
   stderr: z.string(),

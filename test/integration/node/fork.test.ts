@@ -158,6 +158,20 @@ describe("a child's command", () => {
     expect((await node.sh(own, "wc -c < /var/tmp/banyan-fork/stdout; cat /var/tmp/banyan-fork/stderr")).out).toBe("300000\nb\n");
   });
 
+  it("says that memory killed it, and not so of another kill", async () => {
+    const eats = "head -c 200000000 /dev/zero | tail";
+    for (const [run, oomKilled] of [
+      [eats, true],
+      ["kill -9 $$", false],
+    ] as const) {
+      const order = manyOrder(node, 1, { command: command(run) });
+      await startChildren(node, { ...order, resources: { ...order.resources, memoryMb: 64 } });
+      const [said] = await ended(order, 1);
+      expect(said?.outcome?.exitCode, run).not.toBe(0);
+      expect(said?.outcome?.oomKilled, run).toBe(oomKilled);
+    }
+  });
+
   it("says that it ran out of time, was killed, or could not be run", async () => {
     const order = manyOrder(node, 1);
     const cases: [ReturnType<typeof command>, object][] = [

@@ -232,7 +232,7 @@ export const Fork = z.object({
     .nullable()
     .describe("Null until it is done."),
   counts: ForkCounts.describe("Every child is in exactly one of them."),
-  in_waves: z.boolean().describe("There was not room for all at once: they run as others end."),
+  in_waves: z.boolean().describe("Not all at once, for want of room or quota or by `max_parallel`: they run as others end."),
   max_parallel: z.int().nullable(),
   policy: ForkPolicyInput,
   after: z.enum(["keep", "stop", "delete"]),
@@ -268,6 +268,7 @@ export const ForkChild = z.object({
       exit_code: z.int().nullable(),
       signal: z.string().nullable(),
       timed_out: z.boolean(),
+      oom_killed: z.boolean().describe("The kernel killed something of it for memory: raise `limits.memory_mb`."),
       duration_ms: z.number(),
       stdout: z.string(),
       stderr: z.string(),

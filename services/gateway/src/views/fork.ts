@@ -167,6 +167,7 @@ function outcomeView(outcome: ForkOutcome): NonNullable<api.ForkChild["outcome"]
     exit_code: outcome.exitCode,
     signal: outcome.signal,
     timed_out: outcome.timedOut,
+    oom_killed: outcome.oomKilled ?? false,
     duration_ms: outcome.durationMs,
     stdout,
     stderr,

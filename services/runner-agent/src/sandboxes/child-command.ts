@@ -2,6 +2,7 @@ import type { ChangeSummary, ChildCommand, ForkOutcome } from "@banyan/contracts
 import { type ExecSpec, type ExitStatus, NativeError } from "@banyan/runtime";
 import type { z } from "zod";
 import { BoundedOutput } from "../http/bounded-output.ts";
+import { watchOom } from "../http/oom.ts";
 import type { RunningSandbox } from "../ports.ts";
 import { countChild } from "./count-child.ts";
 import { OutputFile } from "./output-file.ts";
@@ -59,6 +60,7 @@ async function execute(parts: NodeParts, run: ChildRun, sandbox: RunningSandbox)
   const [outFile, errFile] = outputToFiles
     ? ["stdout", "stderr"].map((name) => new OutputFile(sandbox.init, `${OUTPUT_DIRECTORY}/${name}`))
     : [];
+  const wasOom = watchOom(sandbox, parts.logger);
   try {
     const exit = await sandbox.init.exec(specOf(run, sandbox), {
       signal: parts.ending.signal,
@@ -73,7 +75,9 @@ async function execute(parts: NodeParts, run: ChildRun, sandbox: RunningSandbox)
       },
     });
     await Promise.all([outFile?.end(), errFile?.end()]);
-    return ended(exit, stdout.text(exit.stdoutBytes), stderr.text(exit.stderrBytes), await countChild(parts, run));
+    const oomKilled = await wasOom(exit);
+    const printed = { stdout: stdout.text(exit.stdoutBytes), stderr: stderr.text(exit.stderrBytes) };
+    return { ...ended(exit), oomKilled, ...printed, changes: await countChild(parts, run) };
   } catch (error) {
     await Promise.all([outFile?.end(), errFile?.end()]);
     const refusal = error instanceof NativeError && NOT_RUN.has(error.code) ? error : null;
@@ -97,17 +101,14 @@ function specOf({ command, env }: ChildRun, sandbox: RunningSandbox): ExecSpec {
   };
 }
 
-function ended(exit: ExitStatus, stdout: string, stderr: string, changes: ChangeSummary | null): ForkOutcome {
+function ended(exit: ExitStatus): Omit<ForkOutcome, "stdout" | "stderr" | "changes"> {
   return {
     exitCode: exit.code,
     signal: exit.signal,
     timedOut: exit.timedOut,
     durationMs: exit.durationUs / 1_000,
-    stdout,
-    stderr,
     stdoutBytes: exit.stdoutBytes,
     stderrBytes: exit.stderrBytes,
-    changes,
   };
 }
 
