@@ -49,6 +49,12 @@ const TEST_TOOLS = [
   { packages: ["procps"], present: () => findProgram("pgrep") !== null && findProgram("kill") !== null },
   { packages: ["python3"], present: () => findProgram("python3") !== null },
   { packages: ["docker-registry"], present: () => findProgram("docker-registry") !== null, units: ["docker-registry.service"] },
+  { packages: ["rclone", "fuse3"], present: () => findProgram("rclone") !== null && findProgram("fusermount3") !== null },
+  {
+    packages: ["glusterfs-server", "glusterfs-client"],
+    present: () => findProgram("glusterfsd") !== null && findProgram("glusterfs") !== null,
+    units: ["glusterd.service"],
+  },
 ];
 
 /**

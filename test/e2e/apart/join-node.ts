@@ -23,7 +23,7 @@ export interface JoinedNode {
 }
 
 /** It is told nothing but a token and where the gateway is. */
-export async function joinNode(cluster: Cluster): Promise<JoinedNode> {
+export async function joinNode(cluster: Cluster, environment: Record<string, string> = {}): Promise<JoinedNode> {
   const dataDir = await mkdtemp("/var/tmp/apart-node-");
   const dockerHost = process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
   const { token } = await cluster.banyan.cluster.createNodeToken({ ttlS: 600 });
@@ -37,6 +37,7 @@ export async function joinNode(cluster: Cluster): Promise<JoinedNode> {
     BANYAN_NODE_DISK_MB: "8192",
     BANYAN_POOL_SIZE: String(POOL_SIZE),
     BANYAN_NODE_ON_STOP: "purge",
+    ...environment,
   });
   const stop = async (): Promise<void> => {
     try {

@@ -32,7 +32,12 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-export async function startCluster(): Promise<Cluster> {
+export interface ClusterOptions {
+  /** With a volume-manager, and where it and the first node have the volumes' store. */
+  volumes?: { managerRoot: string; nodeRoot: string };
+}
+
+export async function startCluster({ volumes }: ClusterOptions = {}): Promise<Cluster> {
   const [dataDir, nats, postgres, port] = await Promise.all([mkdtemp("/var/tmp/apart-"), startNats(), startPostgres(), freePort()]);
   const apiKey = `bny_${randomBytes(16).toString("hex")}`;
   const dockerHost = process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
@@ -59,11 +64,13 @@ export async function startCluster(): Promise<Cluster> {
     BANYAN_NODE_DISK_MB: "8192",
     BANYAN_POOL_SIZE: String(POOL_SIZE),
     BANYAN_NODE_ON_STOP: "purge",
+    ...(volumes !== undefined && { BANYAN_VOLUME_DIR: volumes.nodeRoot }),
   });
+  const managers = volumes === undefined ? [] : [service("volume-manager", { BANYAN_VOLUME_DIR: volumes.managerRoot })];
   const url = `http://127.0.0.1:${port}`;
   const banyan = new Banyan({ url, apiKey, attemptsMax: 1 });
   const inventory = new Inventory(dataDir, dockerHost);
-  const services = [gateway, scheduler, imageBuilder, agent];
+  const services = [gateway, scheduler, imageBuilder, ...managers, agent];
   const end = async (): Promise<void> => {
     for (const one of services.toReversed()) await one.end();
     await Promise.all([nats.stop(), postgres.stop()]);
