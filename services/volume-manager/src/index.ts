@@ -1,1 +1,6 @@
-export {};
+export { Backends } from "./backends/backends.ts";
+export { DirectoryBackend } from "./backends/directory.ts";
+export type * from "./backends/port.ts";
+export { StoreWatch } from "./backends/store-watch.ts";
+export { type Config, readConfig, VOLUMES_DEFAULTS, type VolumesConfig } from "./config.ts";
+export { volumeManagerService } from "./service.ts";

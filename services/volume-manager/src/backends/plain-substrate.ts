@@ -1,0 +1,54 @@
+import { readFileSync } from "node:fs";
+import { hostCommand } from "./host-command.ts";
+import type { Work } from "./port.ts";
+import type { Substrate } from "./substrate.ts";
+
+const COPY_MS_MAX = 24 * 3_600_000;
+const REMOVE_MS_MAX = 3_600_000;
+const LOOK_EVERY_MS = 500;
+const SHARE_MAX = 0.99;
+
+/** Directories of any filesystem. A copy shares blocks where the filesystem can do that for single files; else it moves every byte. */
+export class PlainSubstrate implements Substrate {
+  readonly sharesBlocks = false;
+  readonly quota = "upload";
+
+  async make(path: string): Promise<void> {
+    await hostCommand(["mkdir", "--mode=0777", "--", path]);
+  }
+
+  async copy(from: string, to: string, { bytes }: { bytes: number | null }, work: Work): Promise<void> {
+    let watch: NodeJS.Timeout | undefined;
+    const onStart = (pid: number): void => {
+      watch = setInterval(() => work.progress(shareDone(pid, bytes)), LOOK_EVERY_MS);
+    };
+    const argv = ["nice", "-n", "10", "cp", "--archive", "--reflink=auto", "--sparse=auto", "--no-target-directory", "--", from, to];
+    try {
+      await hostCommand(argv, { signal: work.signal, timeoutMs: COPY_MS_MAX, onStart });
+    } finally {
+      clearInterval(watch);
+    }
+    await hostCommand(["sync", "--file-system", "--", to], { signal: work.signal, timeoutMs: REMOVE_MS_MAX });
+  }
+
+  async seal(): Promise<void> {}
+
+  async remove(path: string, signal?: AbortSignal): Promise<void> {
+    await hostCommand(["rm", "--recursive", "--force", "--", path], { timeoutMs: REMOVE_MS_MAX, ...(signal && { signal }) });
+  }
+
+  async limit(): Promise<void> {}
+  async forget(): Promise<void> {}
+}
+
+/** What the copying process has written, of what there is; 0 where that is not known. */
+function shareDone(pid: number, bytes: number | null): number {
+  if (bytes === null || bytes === 0) return 0;
+  try {
+    const written = Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1] ?? 0);
+    return Math.min(written / bytes, SHARE_MAX);
+  } catch {
+    // It has just ended.
+    return SHARE_MAX;
+  }
+}

@@ -1,0 +1,11 @@
+import { fault } from "@banyan/contracts";
+import type { Backends } from "./backends/backends.ts";
+
+/** Throws where the store of a backend is lost, and says why. */
+export async function checkStores(backends: Backends): Promise<void> {
+  for (const backend of backends.all()) {
+    const seen = backend.state();
+    if (seen.state === "lost")
+      throw fault("volume.unreachable", { backend: backend.kind }, { message: `The store is lost: ${seen.reason}` });
+  }
+}

@@ -1,0 +1,52 @@
+import { CreateVersion, fault, type InputOf } from "@banyan/contracts";
+import { type Context, handle } from "../context.ts";
+import { findVersion, findVersionById } from "../store/find-version.ts";
+import { getVolume } from "../store/find-volume.ts";
+import { insertVersion } from "../store/insert-version.ts";
+import type { VersionRow, VolumeRow } from "../store/schema.ts";
+import { versionView } from "../store/views.ts";
+import { workOff } from "./work-off.ts";
+
+export const createVersion = handle(CreateVersion, async (ctx, input) => {
+  const { db, backends, said } = ctx;
+  const volume = await getVolume(db, input.orgId, input.volume);
+  const earlier = await findVersion(db, volume.id, input.versionId);
+  if (earlier !== null) return { version: versionView(earlier) };
+  const backend = backends.of(volume.backend);
+  if (!backend.capabilities().versions) throw fault("volume.unsupported", { backend: volume.backend, operation: "version" });
+  // Throws where the store is away.
+  backend.storeId();
+  const inserted = await insertVersion(db, newRow(ctx, input, volume));
+  const row = inserted ?? (await findVersion(db, volume.id, input.versionId));
+  if (row === null) throw fault("volume.name_taken", { versionId: input.versionId }, { message: "Another volume's version has this id." });
+  said();
+  if (inserted !== null) await workOff(ctx, "versions", inserted);
+  return { version: versionView((await findVersionById(db, row.id)) ?? row) };
+});
+
+function newRow({ clock, backends }: Context, { versionId, name }: InputOf<typeof CreateVersion>, volume: VolumeRow): VersionRow {
+  const now = new Date(clock.now());
+  return {
+    id: versionId,
+    orgId: volume.orgId,
+    volumeId: volume.id,
+    name,
+    state: "creating",
+    stateReason: null,
+    progress: null,
+    isCopy: !backends.of(volume.backend).capabilities().sharesBlocks,
+    holder: null,
+    leaseUntil: null,
+    attempts: 0,
+    failures: 0,
+    dueAt: now,
+    closing: null,
+    closingAt: null,
+    usageBytes: null,
+    usageFiles: null,
+    measuredAt: null,
+    version: 1,
+    createdAt: now,
+    updatedAt: now,
+  };
+}

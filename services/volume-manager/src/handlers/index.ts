@@ -1,0 +1,13 @@
+export { createVersion } from "./create-version.ts";
+export { createVolume } from "./create-volume.ts";
+export { deleteVersion } from "./delete-version.ts";
+export { deleteVolume } from "./delete-volume.ts";
+export { getVersionByRef } from "./get-version.ts";
+export { getVolumeByRef } from "./get-volume.ts";
+export { getVolumeUsers } from "./get-volume-users.ts";
+export { listVersionsOf } from "./list-versions.ts";
+export { listVolumesOf } from "./list-volumes.ts";
+export { resolveMounts } from "./resolve-mounts.ts";
+export { restoreVolume } from "./restore-volume.ts";
+export { routeVolume } from "./route-volume.ts";
+export { updateVolumeByRef } from "./update-volume.ts";

@@ -1,0 +1,70 @@
+import { newId } from "@banyan/kernel";
+import { type Backing, defineService, type Host, keptSecretKey, onBacking, type RunningService } from "@banyan/service";
+import { Backends } from "./backends/backends.ts";
+import { DirectoryBackend } from "./backends/directory.ts";
+import { closeOwn } from "./backends/open-store.ts";
+import { StoreWatch } from "./backends/store-watch.ts";
+import { checkStores } from "./check-stores.ts";
+import type { Config } from "./config.ts";
+import type { Context, WorkContext } from "./context.ts";
+import { openDataPlane } from "./data-plane.ts";
+import { Works } from "./execution/works.ts";
+import * as handlers from "./handlers/index.ts";
+import { startLoops } from "./loops/index.ts";
+import { knownStores } from "./store/known-stores.ts";
+import { migrations } from "./store/migrations.ts";
+
+export const volumeManagerService = defineService<Config>({
+  name: "volume-manager",
+  start(config, host) {
+    const database = { url: config.databaseUrl, schema: config.databaseSchema, migrations };
+    return onBacking({ name: "volume-manager", natsUrl: config.natsUrl, blobs: config.blobs ?? null, database }, host, (backing) =>
+      run(config, host, backing),
+    );
+  },
+});
+
+async function run(config: Config, host: Host, backing: Backing): Promise<RunningService> {
+  const { clock, logger } = host;
+  const { bus, db } = backing;
+  const watch = new StoreWatch(config.directory, {
+    clock,
+    logger,
+    knownStores: () => knownStores(db),
+    closeStore: () => closeOwn(config.directory).catch((err) => logger.warn({ err }, "the volumes' own disk stays mounted")),
+  });
+  await watch.start();
+  const backends = new Backends([new DirectoryBackend(watch)]);
+  const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
+  let onSaid = (): void => {};
+  const parts: WorkContext = {
+    bus,
+    db,
+    clock,
+    logger,
+    backends,
+    secretKey,
+    holder: newId("node"),
+    config: config.volumes,
+    said: () => onSaid(),
+  };
+  const works = new Works(parts);
+  const dataPlane = await openDataPlane(config, { ...parts, works });
+  const ctx: Context = { ...parts, works, url: dataPlane.url };
+  const loops = startLoops(ctx);
+  onSaid = loops.said;
+  const served = Object.values(handlers).map((serve) => serve(ctx));
+  await bus.flush();
+  logger.info({ url: ctx.url }, "the volume-manager serves");
+  return {
+    checks: { ...backing.checks, store: () => checkStores(backends) },
+    async stop() {
+      await Promise.all(served.map((serving) => serving.stop()));
+      await dataPlane.close();
+      // Deeds under way are given up: they are begun anew at the next start.
+      await Promise.all([loops.stop(), works.stop()]);
+      await backends.close();
+      await backing.close();
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import { type Database, translate } from "@banyan/db";
+import { type SQL, sql } from "drizzle-orm";
+
+export type WorkTable = "volumes" | "versions";
+
+export interface Claim {
+  table: WorkTable;
+  /** Of these states. */
+  states: readonly string[];
+  /** Only this one. Null: whichever has waited longest. */
+  id: string | null;
+  isCopy: boolean | null;
+  holder: string;
+  now: number;
+  leaseMs: number;
+  limit: number;
+}
+
+const ANY = sql`true`;
+
+/** Takes what nobody works on and is due: the ids, each for one try more. */
+export async function claimWork(db: Database, claim: Claim): Promise<string[]> {
+  const { table, states, id, isCopy, holder, now, leaseMs, limit } = claim;
+  if (limit <= 0) return [];
+  const name = sql.identifier(table);
+  const at = new Date(now).toISOString();
+  const only: SQL = id === null ? ANY : sql`id = ${id}`;
+  const lane: SQL = isCopy === null ? ANY : sql`is_copy = ${isCopy}`;
+  const inStates = sql.join(
+    states.map((state) => sql`${state}`),
+    sql`, `,
+  );
+  const rows = await translate(async () =>
+    db.orm.execute<{ id: string }>(sql`
+      update ${name} set attempts = attempts + 1, holder = ${holder}, lease_until = ${new Date(now + leaseMs).toISOString()}
+      where id in (
+        select id from ${name}
+        where state in (${inStates}) and due_at <= ${at} and (lease_until is null or lease_until < ${at}) and ${only} and ${lane}
+        order by due_at limit ${limit} for update skip locked)
+      returning id`),
+  );
+  return rows.map((row) => row.id);
+}
