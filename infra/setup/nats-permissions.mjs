@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { permissionsConfig } from "../../packages/bus/src/index.ts";
 
 /** Writes infra/nats/permissions.conf from what the bus declares. Run with the workspace's Node after a change of it. */
-const users = ["gateway", "scheduler", "image-builder", "publisher"].map((kind) => ({
+const users = ["gateway", "scheduler", "image-builder", "volume-manager", "publisher"].map((kind) => ({
   user: kind,
   password: variableOf(kind),
   role: { kind },

@@ -49,7 +49,7 @@ it("turns the flags of npm start into settings, and lets them win over the envir
 it("gives the broker of the composition the permissions the bus declares", () => {
   const written = readFileSync(join(ROOT, "infra/nats/permissions.conf"), "utf8").replace(/^#.*\n/, "");
   const password = (user: string) => `$BANYAN_NATS_${user.toUpperCase().replaceAll("-", "_")}_PASSWORD`;
-  const services = (["gateway", "scheduler", "image-builder", "publisher"] as const).map((kind) => ({
+  const services = (["gateway", "scheduler", "image-builder", "volume-manager", "publisher"] as const).map((kind) => ({
     user: kind,
     password: password(kind),
     role: { kind },

@@ -55,9 +55,9 @@ const GRANTS: Record<Owner, Grants> = {
     ],
     subscribe: [SUBJECTS.rpcOf("scheduler")],
   },
-  // Before it removes a layer or an image it asks who uses it.
+  // Before they remove a layer, an image or a volume they ask who uses it.
   "image-builder": ownerOfNoun("image-builder", "image", ["scheduler"]),
-  "volume-manager": ownerOfNoun("volume-manager", "volume"),
+  "volume-manager": ownerOfNoun("volume-manager", "volume", ["scheduler"]),
 };
 
 /**

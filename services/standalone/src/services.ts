@@ -3,6 +3,7 @@ import { imageBuilderService, readConfig as readImageBuilderConfig } from "@bany
 import { readConfig as readRunnerConfig, runnerAgentService } from "@banyan/runner-agent";
 import { readConfig as readSchedulerConfig, schedulerService } from "@banyan/scheduler";
 import { defineService, type Entry, withConfig } from "@banyan/service";
+import { readConfig as readVolumeManagerConfig, volumeManagerService } from "@banyan/volume-manager";
 
 /**
  * All services in the order of their start. Each reads its configuration as it would alone; `environment` holds what was started here
@@ -19,6 +20,8 @@ export function allServices(environment: NodeJS.ProcessEnv, onGateway: (gateway:
   });
   return [
     withConfig(imageBuilderService, readImageBuilderConfig(environment)),
+    // Before the node, which looks for the store; what is mounted for it goes after the node.
+    withConfig(volumeManagerService, readVolumeManagerConfig(environment)),
     withConfig(schedulerService, readSchedulerConfig(environment)),
     withConfig(runnerAgentService, readRunnerConfig(environment)),
     withConfig(gatewayService, readGatewayConfig(environment)),

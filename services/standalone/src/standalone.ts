@@ -80,5 +80,6 @@ async function environmentFor(config: Config, backing: Backing, apiKey: string):
     BANYAN_BOOTSTRAP_KEY: apiKey,
     // This process ends as a whole: what its node made goes with it.
     BANYAN_NODE_ON_STOP: "purge",
+    BANYAN_VOLUMES_ON_STOP: "purge",
   };
 }

@@ -6,9 +6,11 @@ import {
   ForkEnded,
   ListLayerUsers,
   ListNodes,
+  ListVolumeUsers,
   NodeDelete,
   RunFork,
   SandboxDied,
+  VolumeChanged,
 } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
 import { startNats, type TestNats } from "@banyan/testkit";
@@ -20,6 +22,7 @@ const ROLES: Record<string, BusRole> = {
   gateway: { kind: "gateway" },
   scheduler: { kind: "scheduler" },
   builder: { kind: "image-builder" },
+  volumes: { kind: "volume-manager" },
   "node-a": { kind: "node", nodeId: "a" },
   "node-b": { kind: "node", nodeId: "b" },
   publisher: { kind: "publisher" },
@@ -64,6 +67,20 @@ it("lets the image-builder ask the scheduler who uses a layer", async () => {
   await scheduler.flush();
   const builder = await as("builder");
   expect(await builder.call(ListLayerUsers, { imageId: null, digests: [] })).toMatchObject({ count: 0 });
+});
+
+it("lets the volume-manager ask the scheduler who uses a volume, and say that one changed", async () => {
+  scheduler.serve(ListVolumeUsers, async () => ({ users: [], total: 0 }));
+  await scheduler.flush();
+  const volumes = await as("volumes");
+  const volumeId = newId("vol");
+  expect(await volumes.call(ListVolumeUsers, { volumeId, versionId: null })).toEqual({ users: [], total: 0 });
+  const heard = Promise.withResolvers<string>();
+  const events = scheduler.onEvents(VolumeChanged, { durable: "test-volumes" }, async (event) => heard.resolve(event.volumeId));
+  const change = { volumeId, orgId: newId("org"), versionId: null, from: null, to: "creating", reason: null, at: 0 };
+  await volumes.emit(VolumeChanged, volumeId, change);
+  expect(await heard.promise).toBe(volumeId);
+  await events.stop();
 });
 
 it("does not let a node call the scheduler or another node", async () => {
