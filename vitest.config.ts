@@ -6,6 +6,7 @@ const beside = [
   "test/integration/gateway/**/*.test.ts",
   "test/integration/scheduler/**/*.test.ts",
   "test/integration/platform/**/*.test.ts",
+  "test/integration/volume-manager/**/*.test.ts",
 ];
 /** Each with what it measures, or with the whole machine against it. */
 const alone = [

@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { newId } from "@banyan/kernel";
+import { RcloneMounts } from "@banyan/runtime";
 import { type Backing, defineService, type Host, keptSecretKey, onBacking, type RunningService } from "@banyan/service";
 import { Backends } from "./backends/backends.ts";
 import { DirectoryBackend } from "./backends/directory.ts";
+import { ObjectBackend } from "./backends/object.ts";
 import { closeOwn } from "./backends/open-store.ts";
 import { StoreWatch } from "./backends/store-watch.ts";
 import { checkStores } from "./check-stores.ts";
@@ -13,6 +16,8 @@ import * as handlers from "./handlers/index.ts";
 import { startLoops } from "./loops/index.ts";
 import { knownStores } from "./store/known-stores.ts";
 import { migrations } from "./store/migrations.ts";
+
+const OBJECT_CACHE_MB = 1_024;
 
 export const volumeManagerService = defineService<Config>({
   name: "volume-manager",
@@ -34,7 +39,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
     closeStore: () => closeOwn(config.directory).catch((err) => logger.warn({ err }, "the volumes' own disk stays mounted")),
   });
   await watch.start();
-  const backends = new Backends([new DirectoryBackend(watch)]);
+  const backends = new Backends([new DirectoryBackend(watch), objectBackend(config, logger)]);
   const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
   let onSaid = (): void => {};
   const parts: WorkContext = {
@@ -67,4 +72,10 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
       await backing.close();
     },
   };
+}
+
+/** Mounts here are for what is read and written without a sandbox. */
+function objectBackend({ dataDir }: Config, logger: Host["logger"]): ObjectBackend {
+  const warn = (message: string, volumeId: string, err: unknown): void => logger.warn({ err, volumeId }, message);
+  return new ObjectBackend(new RcloneMounts({ directory: join(dataDir, "volume-manager-objects"), cacheMb: OBJECT_CACHE_MB, warn }));
 }

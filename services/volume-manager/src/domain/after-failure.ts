@@ -1,15 +1,14 @@
-import { isFault } from "@banyan/contracts";
+import { AppError, type ErrorKind } from "@banyan/kernel";
 
 /** Tries of one deed before it is given up. */
 export const TRIES_MAX = 5;
 
-/**
- * What becomes of a deed whose try failed: it is tried again, for ever where only the store, the database or the bus is away; given up at once where
- * trying again changes nothing.
- */
+/** The store, the database or the bus is away: it is tried until they are back. */
+const PASSING: ReadonlySet<ErrorKind> = new Set(["unavailable", "timeout"]);
+
+/** What becomes of a deed whose try failed. What the store refuses is given up at once: trying again changes nothing. */
 export function afterFailure(error: unknown, tries: number): "again" | "give up" {
-  if (isFault(error, "volume.unreachable", "database.unavailable", "bus.unavailable", "bus.timeout")) return "again";
-  if (isFault(error, "volume.no_space", "volume.in_use", "volume.not_found", "volume.version_not_found", "volume.unsupported"))
-    return "give up";
-  return tries < TRIES_MAX ? "again" : "give up";
+  const kind = error instanceof AppError ? error.kind : "internal";
+  if (PASSING.has(kind)) return "again";
+  return kind === "internal" && tries < TRIES_MAX ? "again" : "give up";
 }

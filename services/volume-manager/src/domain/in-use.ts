@@ -1,26 +1,29 @@
 import type { SandboxState, VolumeUser } from "@banyan/contracts";
 
+/** As the scheduler answers: those that run or may run soon are named first; forks are counted only. */
 export interface Users {
   users: readonly VolumeUser[];
+  forks: number;
   /** Of which `users` may be only the first. */
   total: number;
 }
 
 /** Those that have no process any more that could hold a file open. */
 const AT_REST: ReadonlySet<SandboxState> = new Set(["stopped", "failed", "deleted"]);
-export const isAtRest = ({ state }: Pick<VolumeUser, "state">): boolean => AT_REST.has(state);
+const isAtRest = ({ state }: Pick<VolumeUser, "state">): boolean => AT_REST.has(state);
 
-/** Whether it may be deleted: nobody has it among its mounts, or, by force, only those at rest. Of more users than were named nothing is assumed. */
-export function mayDelete({ users, total }: Users, force: boolean): boolean {
-  if (total === 0) return true;
-  return force && total <= users.length && users.every(isAtRest);
+/** Those who may have its files open by now. */
+export const activeUsers = ({ users }: Users): VolumeUser[] => users.filter((user) => !isAtRest(user));
+
+/** Nobody may have its files open. */
+export const isIdle = (found: Users): boolean => found.forks === 0 && activeUsers(found).length === 0;
+
+/** Whether it may be deleted: nobody has it among its mounts, or, by force, only those at rest. */
+export const mayDelete = (found: Users, force: boolean): boolean => found.total === 0 || (force && isIdle(found));
+
+/** Whether its content may change as a whole: those who see it see a version, which does not change. Of those who are not named nothing is assumed. */
+export function mayReplace(found: Users): boolean {
+  const last = found.users.at(-1);
+  const allNamed = found.total <= found.users.length + found.forks || (last !== undefined && isAtRest(last));
+  return found.forks === 0 && allNamed && activeUsers(found).every(({ versionId }) => versionId !== null);
 }
-
-/** Whether its content may change as a whole: nobody that runs sees it. `pinned`: users of versions, which do not change. */
-export function mayReplace({ users, total }: Users, pinned: ReadonlySet<string>): boolean {
-  if (total > users.length) return false;
-  return users.every((user) => isAtRest(user) || pinned.has(mountKey(user)));
-}
-
-/** One mount of one sandbox. */
-export const mountKey = ({ sandboxId, path }: Pick<VolumeUser, "sandboxId" | "path">): string => `${sandboxId} ${path}`;

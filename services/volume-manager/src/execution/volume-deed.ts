@@ -6,7 +6,7 @@ import { mayReplace } from "../domain/in-use.ts";
 import { deleteVersionsOf } from "../store/delete-versions-of.ts";
 import { moveVolume } from "../store/move-volume.ts";
 import type { VolumeRow } from "../store/schema.ts";
-import { askUsers, assertUnused, inUse, pinnedMounts } from "../users.ts";
+import { askUsers, assertUnused, inUse } from "../users.ts";
 import type { Deed } from "./deed.ts";
 import { volumeOf } from "./volume-of.ts";
 
@@ -63,7 +63,7 @@ function restoring({ ctx, row, backend, volume }: Parts): Deed {
       assert(row.restoreVersionId !== null, "a volume is restored to a version");
       // A start that had asked before the volume was closed is seen by now.
       const users = await askUsers(ctx, row.id, null);
-      if (!mayReplace(users, new Set()) && !mayReplace(users, await pinnedMounts(ctx, row.id))) throw inUse(users);
+      if (!mayReplace(users)) throw inUse(users);
       await backend.restore(volume, row.restoreVersionId, work);
     },
     done: () => end(null, row.contentEpoch + 1),

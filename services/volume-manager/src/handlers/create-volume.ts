@@ -5,6 +5,7 @@ import { sealSecrets } from "../domain/remote.ts";
 import { getVersion } from "../store/find-version.ts";
 import { findVolume, findVolumeById, getVolume } from "../store/find-volume.ts";
 import { insertVolume } from "../store/insert-volume.ts";
+import { moveVolume } from "../store/move-volume.ts";
 import type { VersionRow, VolumeRow } from "../store/schema.ts";
 import { volumeView } from "../store/views.ts";
 import { workOff } from "./work-off.ts";
@@ -25,9 +26,17 @@ export const createVolume = handle(CreateVolume, async (ctx, input) => {
   if (row === null)
     throw fault("volume.name_taken", { volumeId: input.volumeId }, { message: "Another organisation's volume has this id." });
   said();
-  if (inserted !== null) await workOff(ctx, "volumes", inserted);
+  if (inserted !== null) await workOff(ctx, "volumes", inserted).catch((error) => discard(ctx, inserted.id, error));
   return { volume: viewOf(ctx, (await findVolumeById(db, row.id)) ?? row) };
 });
+
+/** Who asked for it is told why there is none; it does not stay in the way of another of its name. */
+async function discard({ db, clock }: Context, id: string, error: unknown): Promise<never> {
+  const row = await findVolumeById(db, id);
+  const now = new Date(clock.now());
+  if (row?.state === "failed") await moveVolume(db, row, "delete", { at: now, dueAt: now });
+  throw error;
+}
 
 const viewOf = ({ backends }: Context, row: VolumeRow) => volumeView(row, backends.of(row.backend).capabilities());
 

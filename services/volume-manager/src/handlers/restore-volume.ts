@@ -1,14 +1,14 @@
 import { fault, RestoreVolume } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { type Context, handle } from "../context.ts";
-import { mayReplace } from "../domain/in-use.ts";
+import { activeUsers, mayReplace } from "../domain/in-use.ts";
 import { closeVolume, openVolume } from "../store/close-volume.ts";
 import { getVersion } from "../store/find-version.ts";
 import { findVolumeById, getVolume } from "../store/find-volume.ts";
 import { moveVolume } from "../store/move-volume.ts";
 import type { VersionRow, VolumeRow } from "../store/schema.ts";
 import { volumeView } from "../store/views.ts";
-import { askUsers, inUse, pinnedMounts } from "../users.ts";
+import { askUsers, inUse } from "../users.ts";
 import { workOff } from "./work-off.ts";
 
 export const restoreVolume = handle(RestoreVolume, async (ctx, { orgId, volume, versionId }) => {
@@ -35,8 +35,7 @@ async function begin(ctx: Context, row: VolumeRow, { id: restoreVersionId }: Ver
   if (closed === null) throw fault("volume.not_ready", { volumeId: row.id, retryAfterMs: 500 });
   try {
     const users = await askUsers(ctx, row.id, null);
-    const isFree = mayReplace(users, new Set()) || mayReplace(users, await pinnedMounts(ctx, row.id));
-    if (!isFree) throw inUse(users);
+    if (!mayReplace(users)) throw inUse({ ...users, users: activeUsers(users) });
     const at = new Date(clock.now());
     const isCopy = !backends.of(row.backend).capabilities().sharesBlocks;
     const moved = await moveVolume(db, closed, "restore", { at, dueAt: at, restoreVersionId, isCopy });
