@@ -32,6 +32,7 @@ export * from "./slots/slot.ts";
 export * from "./slots/slot-image.ts";
 export * from "./volumes/node-stores.ts";
 export * from "./volumes/object-mounts.ts";
+export * from "./volumes/open-objects.ts";
 export * from "./volumes/rclone.ts";
 export * from "./volumes/rclone-mounts.ts";
 export * from "./volumes/remote-options.ts";

@@ -1,4 +1,5 @@
 import { NodeId } from "@banyan/contracts";
+import { OBJECTS_DEFAULTS, type ObjectsConfig } from "@banyan/runtime";
 import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
 import { z } from "zod";
 import type { Overcommit } from "./domain/capacity.ts";
@@ -27,6 +28,8 @@ export interface NodeConfig {
   /** Of the image file, when one is made. Null: a share of what is free. */
   diskMb: number | null;
   layers: LayerBounds;
+  /** The object volumes that sandboxes of this node mount. */
+  objects: ObjectsConfig;
   /** `keep`: sandboxes go on running and the next process adopts them. `purge`: all that was started ends, disks stay. */
   onStop: "keep" | "purge";
 }
@@ -56,6 +59,7 @@ export const NODE_DEFAULTS = {
   disk: "auto",
   diskMb: null,
   layers: { ageS: 7 * 24 * 3_600, diskShare: 0.8 },
+  objects: OBJECTS_DEFAULTS,
   onStop: "keep",
 } as const satisfies NodeConfig;
 
@@ -99,6 +103,8 @@ const Environment = z.object({
   BANYAN_DISK_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.disk),
   BANYAN_LAYER_AGE_S: Count.default(NODE_DEFAULTS.layers.ageS),
   BANYAN_LAYER_DISK_SHARE: z.coerce.number().gt(0).max(1).default(NODE_DEFAULTS.layers.diskShare),
+  BANYAN_OBJECTS: z.enum(["auto", "on", "off"]).default(OBJECTS_DEFAULTS.mode),
+  BANYAN_OBJECT_CACHE_MB: Count.default(OBJECTS_DEFAULTS.cacheMb),
   BANYAN_NODE_ON_STOP: z.enum(["keep", "purge"]).default(NODE_DEFAULTS.onStop),
 });
 
@@ -164,6 +170,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       disk: read.BANYAN_NODE_DISK,
       diskMb: read.BANYAN_NODE_DISK_MB ?? null,
       layers: { ageS: read.BANYAN_LAYER_AGE_S, diskShare: read.BANYAN_LAYER_DISK_SHARE },
+      objects: { mode: read.BANYAN_OBJECTS, cacheMb: read.BANYAN_OBJECT_CACHE_MB },
       onStop: read.BANYAN_NODE_ON_STOP,
     },
   };

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { OBJECTS_DEFAULTS, type ObjectsConfig } from "@banyan/runtime";
 import { type BaseConfig, readBaseConfig, readEnvironment } from "@banyan/service";
 import { z } from "zod";
 
@@ -18,6 +19,8 @@ export interface Config extends BaseConfig {
   url: string | null;
   dataDir: string;
   directory: DirectoryConfig;
+  /** Of the backend `object`: for content without a sandbox. */
+  objects: ObjectsConfig;
   /** Seals the secrets of remotes in the database. Null: the one that is kept in `secretKeyPath`. */
   secretKey: string | null;
   secretKeyPath: string;
@@ -76,6 +79,8 @@ const Environment = z.object({
   BANYAN_VOLUME_USAGE_EVERY_S: Count.default(300),
   BANYAN_VOLUME_COPIES_AT_ONCE: Count.max(64).default(VOLUMES_DEFAULTS.copiesAtOnce),
   BANYAN_VOLUME_RETRY_MS: Ms.default(VOLUMES_DEFAULTS.retryMs),
+  BANYAN_OBJECTS: z.enum(["auto", "on", "off"]).default(OBJECTS_DEFAULTS.mode),
+  BANYAN_OBJECT_CACHE_MB: Count.default(OBJECTS_DEFAULTS.cacheMb),
   BANYAN_SECRET_KEY: z.string().min(32).optional(),
 });
 
@@ -101,6 +106,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       probeTimeoutMs: read.BANYAN_VOLUMES_PROBE_TIMEOUT_MS,
       onStop: read.BANYAN_VOLUMES_ON_STOP,
     },
+    objects: { mode: read.BANYAN_OBJECTS, cacheMb: read.BANYAN_OBJECT_CACHE_MB },
     secretKey: read.BANYAN_SECRET_KEY ?? null,
     secretKeyPath: join(dataDir, "secret.key"),
     volumes: {

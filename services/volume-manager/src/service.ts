@@ -17,8 +17,6 @@ import { startLoops } from "./loops/index.ts";
 import { knownStores } from "./store/known-stores.ts";
 import { migrations } from "./store/migrations.ts";
 
-const OBJECT_CACHE_MB = 1_024;
-
 export const volumeManagerService = defineService<Config>({
   name: "volume-manager",
   start(config, host) {
@@ -39,7 +37,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
     closeStore: () => closeOwn(config.directory).catch((err) => logger.warn({ err }, "the volumes' own disk stays mounted")),
   });
   await watch.start();
-  const backends = new Backends([new DirectoryBackend(watch), objectBackend(config, logger)]);
+  const backends = new Backends([new DirectoryBackend(watch), await openObjectBackend(config, logger)]);
   const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
   let onSaid = (): void => {};
   const parts: WorkContext = {
@@ -74,8 +72,11 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
   };
 }
 
-/** Mounts here are for what is read and written without a sandbox. */
-function objectBackend({ dataDir }: Config, logger: Host["logger"]): ObjectBackend {
+/** Mounts here are for what is read and written without a sandbox. Those of an earlier process go when they were unused for a while. */
+async function openObjectBackend({ dataDir, objects }: Config, logger: Host["logger"]): Promise<ObjectBackend> {
+  if (objects.mode === "off") return new ObjectBackend(null);
   const warn = (message: string, volumeId: string, err: unknown): void => logger.warn({ err, volumeId }, message);
-  return new ObjectBackend(new RcloneMounts({ directory: join(dataDir, "volume-manager-objects"), cacheMb: OBJECT_CACHE_MB, warn }));
+  const mounts = new RcloneMounts({ directory: join(dataDir, "volume-manager-objects"), cacheMb: objects.cacheMb, warn });
+  await mounts.adopt(new Map());
+  return new ObjectBackend(mounts);
 }

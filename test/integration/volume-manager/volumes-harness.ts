@@ -20,7 +20,7 @@ import {
   type VolumeVersion,
 } from "@banyan/contracts";
 import { newId, silentLogger, systemClock } from "@banyan/kernel";
-import { contentPath, unmountImage, versionPath } from "@banyan/runtime";
+import { contentPath, OBJECTS_DEFAULTS, unmountImage, versionPath } from "@banyan/runtime";
 import type { RunningService } from "@banyan/service";
 import { createTelemetry, type Telemetry } from "@banyan/telemetry";
 import { eventually, startNats, startPostgres, type TestNats, type TestPostgres } from "@banyan/testkit";
@@ -105,6 +105,7 @@ export class VolumesWorld {
         probeTimeoutMs: 5_000,
         onStop: "keep",
       },
+      objects: OBJECTS_DEFAULTS,
       secretKey: "k".repeat(32),
       secretKeyPath: join(this.directory, "secret.key"),
       volumes: { ...VOLUMES_DEFAULTS, deleteGraceMs: 0, retryMs: 100, ...volumes },

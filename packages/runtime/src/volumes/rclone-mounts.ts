@@ -1,20 +1,21 @@
-import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isAlive, type ProcessRef } from "@banyan/kernel";
 import { tryCommand } from "../host/command.ts";
-import { mountAt, readMounts } from "../host/mounts.ts";
+import { readMounts } from "../host/mounts.ts";
 import type { ObjectMounts, ObjectSource } from "./object-mounts.ts";
-import { mountArgs, objectsUnreachable, rcloneEnvironment, rcloneLack } from "./rclone.ts";
+import { rcloneLack } from "./rclone.ts";
+import { findRclones, hasEnded, isMounted, startRclone } from "./rclone-process.ts";
 
-const MOUNT_TIMEOUT_MS = 20_000;
-const LOOK_TIMEOUT_MS = 3_000;
-const POLL_MS = 25;
 /** A mount that nobody holds stays so long, for the next sandbox; and longer while something of it is not in the store yet. */
 const KEEP_MS = 60_000;
 const FLUSH_MS_MAX = 600_000;
-const FS_TYPE = /^fuse\.rclone$/;
+/** What was written at last is on its way when all ends; what does not get there stays in the cache. */
+const CLOSE_FLUSH_MS_MAX = 10_000;
+const END_MS = 5_000;
+const POLL_MS = 200;
 
 export interface RcloneMountsOptions {
   /** Holds `mounts/<volume>`, `cache/<volume>` and `logs/<volume>`. */
@@ -27,14 +28,18 @@ export interface RcloneMountsOptions {
 
 interface Held {
   holders: number;
-  ready: Promise<string>;
+  ready: Promise<void>;
+  /** Null: while it is being mounted, and where that failed. */
+  process: ProcessRef | null;
+  isMounting: boolean;
   /** Set while nobody holds it. */
   leaving: NodeJS.Timeout | null;
 }
 
 /**
  * An rclone for each object volume in use, in a process group of its own: it outlives a killed agent, whose successor finds its mount again. A sandbox
- * holds the mount by its own bind of it; what is written is in the store before an unused mount goes.
+ * holds the mount by its own bind of it; what is written is in the store before an unused mount goes. One that has died is mounted anew for the next
+ * who asks; those who had it get ENOTCONN from theirs.
  */
 export class RcloneMounts implements ObjectMounts {
   readonly #options: RcloneMountsOptions;
@@ -55,17 +60,20 @@ export class RcloneMounts implements ObjectMounts {
     return lack === null ? { state: "ok" } : { state: "lost", reason: lack };
   }
 
-  open(source: ObjectSource): Promise<string> {
-    const held = this.#held.get(source.volumeId) ?? this.#begin(source.volumeId, () => this.#mount(source));
+  async open(source: ObjectSource): Promise<string> {
+    const { volumeId } = source;
+    const held = this.#held.get(volumeId) ?? this.#hold(volumeId, null);
     held.holders++;
     if (held.leaving !== null) clearTimeout(held.leaving);
     held.leaving = null;
-    // The one that found it broken mounts it anew; who shares it waits for the same.
-    return held.ready.catch((error) => {
-      held.holders--;
-      if (this.#held.get(source.volumeId) === held) this.#held.delete(source.volumeId);
+    if (!held.isMounting && !isServed(held.process)) this.#begin(held, source);
+    try {
+      await held.ready;
+      return join(this.#mounts, volumeId);
+    } catch (error) {
+      this.release(volumeId);
       throw error;
-    });
+    }
   }
 
   release(volumeId: string): void {
@@ -76,78 +84,65 @@ export class RcloneMounts implements ObjectMounts {
   }
 
   async adopt(counts: ReadonlyMap<string, number>): Promise<void> {
-    for (const mountPoint of this.#mountPoints()) {
-      const volumeId = basename(mountPoint);
-      const holders = counts.get(volumeId) ?? 0;
-      const held = this.#begin(volumeId, async () => mountPoint);
-      held.holders = holders;
-      if (holders === 0) this.#leaveLater(volumeId, held, performance.now());
+    const rclones = findRclones();
+    const mounted = new Set(readMounts().flatMap(({ mountPoint }) => (dirname(mountPoint) === this.#mounts ? [mountPoint] : [])));
+    for (const [mountPoint, { pid }] of rclones) {
+      // Killed before it had mounted: nobody waits for it any more.
+      if (dirname(mountPoint) === this.#mounts && !mounted.has(mountPoint)) process.kill(pid, "SIGKILL");
+    }
+    for (const volumeId of new Set([...[...mounted].map((path) => basename(path)), ...counts.keys()])) {
+      const found = rclones.get(join(this.#mounts, volumeId)) ?? null;
+      const held = this.#hold(volumeId, found);
+      held.holders = counts.get(volumeId) ?? 0;
+      if (held.holders === 0) this.#leaveLater(volumeId, held, performance.now());
     }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const [volumeId, held] of this.#held) {
-      if (held.leaving !== null) clearTimeout(held.leaving);
-      if (held.holders > 0) continue;
-      await held.ready.then(
-        () => this.#unmount(volumeId),
-        () => {},
-      );
-    }
+    await Promise.all(
+      [...this.#held].map(async ([volumeId, held]) => {
+        if (held.leaving !== null) clearTimeout(held.leaving);
+        await held.ready.catch(() => {});
+        if (held.holders > 0) return;
+        for (let waitedMs = 0; waitedMs < CLOSE_FLUSH_MS_MAX && (await this.#hasUnsent(volumeId)); waitedMs += POLL_MS)
+          await sleep(POLL_MS);
+        await this.#unmount(volumeId, held);
+      }),
+    );
+    await Promise.allSettled(this.#going.values());
   }
 
-  #begin(volumeId: string, mount: () => Promise<string>): Held {
-    const held: Held = { holders: 0, ready: mount(), leaving: null };
-    held.ready.catch(() => {});
+  #hold(volumeId: string, process: ProcessRef | null): Held {
+    const held: Held = { holders: 0, ready: Promise.resolve(), process, isMounting: false, leaving: null };
     this.#held.set(volumeId, held);
     return held;
   }
 
-  #mountPoints(): string[] {
-    const found = readMounts().filter(({ fsType, mountPoint }) => FS_TYPE.test(fsType) && dirname(mountPoint) === this.#mounts);
-    return [...new Set(found.map(({ mountPoint }) => mountPoint))];
+  #begin(held: Held, source: ObjectSource): void {
+    held.isMounting = true;
+    held.process = null;
+    held.ready = this.#mount(source)
+      .then((process) => {
+        held.process = process;
+      })
+      .finally(() => {
+        held.isMounting = false;
+      });
+    held.ready.catch(() => {});
   }
 
-  async #mount({ volumeId, remote }: ObjectSource): Promise<string> {
+  async #mount({ volumeId, remote }: ObjectSource): Promise<ProcessRef> {
     const { directory, cacheMb } = this.#options;
-    const mountPoint = join(this.#mounts, volumeId);
     await this.#going.get(volumeId);
-    if (await this.#isUsable(mountPoint)) return mountPoint;
+    const mountPoint = join(this.#mounts, volumeId);
+    // Of an rclone that has died: all that is asked of it fails for ever.
+    if (isMounted(mountPoint)) await tryCommand("umount", ["--lazy", mountPoint]);
     const logPath = join(directory, "logs", volumeId);
     const cacheDir = join(directory, "cache", volumeId);
     for (const path of [mountPoint, cacheDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
     await writeFile(logPath, "", { mode: 0o600 });
-    const env = await rcloneEnvironment(remote);
-    const args = mountArgs({ remote, mountPoint, cacheDir, cacheMb, logPath });
-    const child = spawn("rclone", args, { detached: true, stdio: "ignore", env, cwd: "/" });
-    const ended = new Promise<never>((_, reject) => {
-      child.once("error", ({ message }) => reject(objectsUnreachable(message)));
-      child.once("exit", () => {
-        readFile(logPath, "utf8").then(
-          (log) => reject(objectsUnreachable(log.trim().split("\n").at(-1) || "rclone ended")),
-          () => reject(objectsUnreachable("rclone ended")),
-        );
-      });
-    });
-    ended.catch(() => {});
-    child.unref();
-    try {
-      await Promise.race([ended, mounted(mountPoint)]);
-      return mountPoint;
-    } catch (error) {
-      if (child.exitCode === null) child.kill("SIGTERM");
-      throw error;
-    }
-  }
-
-  /** A mount whose rclone has died is taken away: all that is asked of it fails for ever. */
-  async #isUsable(mountPoint: string): Promise<boolean> {
-    if (!FS_TYPE.test(mountAt(mountPoint)?.fsType ?? "")) return false;
-    const { exitCode } = await tryCommand("stat", ["--format=%i", mountPoint], { timeoutMs: LOOK_TIMEOUT_MS });
-    if (exitCode === 0) return true;
-    await tryCommand("umount", ["--lazy", mountPoint]);
-    return false;
+    return startRclone({ remote, mountPoint, cacheDir, cacheMb, logPath });
   }
 
   #leaveLater(volumeId: string, held: Held, sinceMs: number): void {
@@ -159,23 +154,41 @@ export class RcloneMounts implements ObjectMounts {
   }
 
   async #leave(volumeId: string, held: Held, sinceMs: number): Promise<void> {
-    if (performance.now() - sinceMs < FLUSH_MS_MAX && (await this.#hasUnsent(volumeId))) return this.#leaveLater(volumeId, held, sinceMs);
-    if (held.holders > 0 || this.#held.get(volumeId) !== held) return;
+    const isLate = performance.now() - sinceMs >= FLUSH_MS_MAX;
+    if (isServed(held.process) && !isLate && (await this.#hasUnsent(volumeId))) return this.#stay(volumeId, held, sinceMs);
+    if (held.holders > 0 || this.#held.get(volumeId) !== held || this.#isClosed) return;
     this.#held.delete(volumeId);
-    const going = this.#unmount(volumeId).finally(() => this.#going.delete(volumeId));
-    this.#going.set(volumeId, going);
-    await going;
+    const going = this.#unmount(volumeId, held).finally(() => this.#going.delete(volumeId));
+    this.#going.set(
+      volumeId,
+      going.then(() => {}),
+    );
+    // Somebody stands in it, as a server of files does: it goes later.
+    if (!(await going) && !this.#held.has(volumeId)) {
+      this.#held.set(volumeId, held);
+      this.#leaveLater(volumeId, held, sinceMs);
+    }
   }
 
-  /** What is still unsent stays in the cache: the next mount of the volume on this host sends it. */
-  async #unmount(volumeId: string): Promise<void> {
+  #stay(volumeId: string, held: Held, sinceMs: number): void {
+    if (held.holders === 0 && this.#held.get(volumeId) === held) this.#leaveLater(volumeId, held, sinceMs);
+  }
+
+  /** What is still unsent stays in the cache: the next mount of the volume on this host sends it. False: it is in use. */
+  async #unmount(volumeId: string, { process }: Held): Promise<boolean> {
     const mountPoint = join(this.#mounts, volumeId);
-    const { exitCode } = await tryCommand("umount", [mountPoint]);
-    if (exitCode !== 0) await tryCommand("umount", ["--lazy", mountPoint]);
-    if (!(await this.#hasUnsent(volumeId))) {
+    const served = isServed(process);
+    if (isMounted(mountPoint)) {
+      const { exitCode } = await tryCommand("umount", served ? [mountPoint] : ["--lazy", mountPoint]);
+      if (exitCode !== 0) return false;
+    }
+    // A bind of it that outlives it keeps its rclone, which needs its cache.
+    const ended = process === null || (await hasEnded(process, END_MS));
+    if (ended && !(await this.#hasUnsent(volumeId))) {
       for (const name of ["cache", "logs"]) await rm(join(this.#options.directory, name, volumeId), { recursive: true, force: true });
     }
     await rmdir(mountPoint).catch(() => {});
+    return true;
   }
 
   /** rclone notes in its cache which files the store does not have yet. */
@@ -188,10 +201,4 @@ export class RcloneMounts implements ObjectMounts {
   }
 }
 
-async function mounted(mountPoint: string): Promise<void> {
-  for (let waitedMs = 0; waitedMs < MOUNT_TIMEOUT_MS; waitedMs += POLL_MS) {
-    if (FS_TYPE.test(mountAt(mountPoint)?.fsType ?? "")) return;
-    await sleep(POLL_MS);
-  }
-  throw objectsUnreachable(`not mounted within ${MOUNT_TIMEOUT_MS} ms`);
-}
+const isServed = (process: ProcessRef | null): boolean => process !== null && isAlive(process);

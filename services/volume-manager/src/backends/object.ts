@@ -9,9 +9,10 @@ import type { BackendState, BackendVolume, Capabilities, Measured, VolumeBackend
  */
 export class ObjectBackend implements VolumeBackend {
   readonly kind = "object";
-  readonly #mounts: RcloneMounts;
+  readonly #mounts: RcloneMounts | null;
 
-  constructor(mounts: RcloneMounts) {
+  /** Null: this host is not to mount any; the volumes that there are stay known. */
+  constructor(mounts: RcloneMounts | null) {
     this.#mounts = mounts;
   }
 
@@ -20,7 +21,7 @@ export class ObjectBackend implements VolumeBackend {
   }
 
   state(): BackendState {
-    return this.#mounts.state();
+    return this.#mounts?.state() ?? { state: "lost", reason: "object volumes are switched off (BANYAN_OBJECTS=off)" };
   }
 
   storeId(): string {
@@ -29,6 +30,8 @@ export class ObjectBackend implements VolumeBackend {
 
   async create(volume: BackendVolume): Promise<void> {
     checkRemote(remoteOf(volume));
+    const seen = this.state();
+    if (seen.state === "lost") throw unsupported(`cannot be made here: ${seen.reason}`);
     await checkReachable(remoteOf(volume));
   }
 
@@ -59,6 +62,7 @@ export class ObjectBackend implements VolumeBackend {
   /** Held only by whoever works in it: each look keeps the mount for a while longer. */
   async open(volume: BackendVolume, versionId: string | null): Promise<string> {
     if (versionId !== null) throw unsupported("has no versions");
+    if (this.#mounts === null) throw unsupported("is not mounted here");
     const path = await this.#mounts.open({ kind: "object", store: OBJECT_STORE, volumeId: volume.id, remote: remoteOf(volume) });
     this.#mounts.release(volume.id);
     return path;
@@ -76,7 +80,7 @@ export class ObjectBackend implements VolumeBackend {
   async tidy(): Promise<void> {}
 
   async close(): Promise<void> {
-    await this.#mounts.close();
+    await this.#mounts?.close();
   }
 }
 
