@@ -175,6 +175,7 @@ export const ERRORS = {
   "node.not_found": entry("not_found", "There is no such node.", "List them: GET /v1/nodes."),
   "node.in_use": entry("conflict", "The node still holds sandboxes.", "Drain it first: POST /v1/nodes/{id}/drain."),
   "node.join_refused": entry("unauthenticated", "The join token is unknown, used up or expired.", "Make a new one: `banyan node token`."),
+  "node.token_not_found": entry("not_found", "There is no such join token.", "List them: GET /v1/nodes/tokens."),
   "snapshot.failed": entry("unavailable", "The snapshot could not be made.", "Try again; the sandbox is as it was."),
   "layer.unavailable": entry(
     "unavailable",

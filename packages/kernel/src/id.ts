@@ -16,6 +16,7 @@ export const ID_PREFIXES = [
   "node",
   "org",
   "key",
+  "tok",
   "evt",
   "exc",
   "slot",

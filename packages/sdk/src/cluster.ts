@@ -7,6 +7,7 @@ export type Node = Camel<api.Node>;
 export type DrainedNode = Camel<api.DrainedNode>;
 export type RemovedNode = Camel<api.RemovedNode>;
 export type NodeToken = Camel<api.NodeToken>;
+export type CreatedNodeToken = Camel<api.CreatedNodeToken>;
 export type CreateNodeTokenOptions = Camel<InputOf<typeof api.CreateNodeTokenBody>>;
 
 /** The nodes, for keys with the role admin. */
@@ -43,8 +44,19 @@ export class Cluster {
   }
 
   /** With which machines join. It is in `token`, this once. */
-  createNodeToken(options: CreateNodeTokenOptions = {}): Promise<NodeToken> {
-    return this.#client.keyed<api.NodeToken>("POST", "/v1/nodes/tokens", { json: options });
+  createNodeToken(options: CreateNodeTokenOptions = {}): Promise<CreatedNodeToken> {
+    return this.#client.keyed<api.CreatedNodeToken>("POST", "/v1/nodes/tokens", { json: options });
+  }
+
+  /** The newest first, without their secrets; also those that are used up, and for a day those that have expired. */
+  async nodeTokens(): Promise<NodeToken[]> {
+    const { tokens } = await this.#client.json<{ tokens: api.NodeToken[] }>("GET", "/v1/nodes/tokens");
+    return tokens;
+  }
+
+  /** No machine joins with it any more. Those that have joined stay, with what they were told. */
+  revokeNodeToken(tokenId: string): Promise<void> {
+    return this.#client.keyedNoReply("DELETE", `/v1/nodes/tokens/${encodeURIComponent(tokenId)}`);
   }
 }
 

@@ -2,7 +2,15 @@ export type { ApiKey, CreatedKey, CreateKeyOptions, Organisation, Quota, Usage }
 export { Banyan } from "./banyan.ts";
 export type { Build, BuildEventsOptions, Builds, ListBuildsOptions } from "./builds.ts";
 export type { ClientOptions } from "./client.ts";
-export { Cluster, type CreateNodeTokenOptions, type DrainedNode, type Node, type NodeToken, type RemovedNode } from "./cluster.ts";
+export {
+  Cluster,
+  type CreatedNodeToken,
+  type CreateNodeTokenOptions,
+  type DrainedNode,
+  type Node,
+  type NodeToken,
+  type RemovedNode,
+} from "./cluster.ts";
 export type { CopyChange, CopyOptions as VolumeCopyOptions, CopyProblem, CopyProgress, CopyResult, UploadNotes } from "./copy/options.ts";
 export type { Diff, DiffEntry, DiffOptions, DiffRange } from "./diff.ts";
 export { BanyanError, isBanyanError } from "./error.ts";

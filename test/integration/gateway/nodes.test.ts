@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { newId } from "@banyan/kernel";
 import { joinedEnvironment, readConfig, readJoinConfig } from "@banyan/runner-agent";
 import { Banyan } from "@banyan/sdk";
 import { eventually, type FakeNode, fakeNode } from "@banyan/testkit";
@@ -49,6 +50,8 @@ describe("the nodes", () => {
       ["POST", `/v1/nodes/${id}/drain`],
       ["DELETE", `/v1/nodes/${id}`],
       ["POST", "/v1/nodes/tokens"],
+      ["GET", "/v1/nodes/tokens"],
+      ["DELETE", `/v1/nodes/tokens/${newId("tok")}`],
     ] as const;
     for (const [method, path] of calls) expect(await ask(method, path, { key: member })).toMatchObject({ status: 403 });
   });
@@ -105,7 +108,22 @@ describe("the command line", () => {
     expect(token).toMatchObject({ token: expect.stringMatching(/^bnj_/), uses: 3, nodeId: null });
     expect(Math.round((Date.parse(token.expiresAt) - Date.now()) / 60_000)).toBeCloseTo(30, -1);
     expect(await banyan("token", "--node-id", "node-3")).toMatch(/^bnj_\S+\n/);
+    await expect(banyan("token", "ls", "all")).rejects.toMatchObject({ code: 1 });
     await expect(banyan("token", "--ttl", "soon")).rejects.toMatchObject({ stderr: expect.stringContaining("Write a number") });
+  });
+
+  it("lists tokens without their secrets, and revokes them", async () => {
+    const made = JSON.parse(await banyan("token", "--name", "rack 7", "--uses", "3", "--node-id", "node-7", "--json"));
+    const other = JSON.parse(await banyan("token", "--json"));
+    const listed = await banyan("token", "ls");
+    expect(listed).toMatch(new RegExp(`^${made.id} +rack 7 +node-7 +3/3 +\\d+ s +good for \\d+ min$`, "m"));
+    expect(listed).not.toContain(made.token);
+    expect(await banyan("token", "rm", made.id)).toBe(`${made.id}\n`);
+    const { token: _secret, ...shown } = other;
+    const left = JSON.parse(await banyan("token", "ls", "--json")) as { id: string }[];
+    expect(left.find(({ id }) => id === other.id)).toEqual(shown);
+    expect(left.map(({ id }) => id)).not.toContain(made.id);
+    await expect(banyan("token", "rm", made.id)).rejects.toMatchObject({ stderr: expect.stringContaining("node.token_not_found") });
   });
 });
 
@@ -147,6 +165,43 @@ describe("a machine that joins", () => {
     expect(await caller(url)("POST", "/v1/nodes/join", { key: null, json: {} })).toMatchObject({ status: 422 });
     expect(await caller(url)("POST", "/v1/nodes/tokens", { json: { uses: 0 } })).toMatchObject({ status: 422 });
     expect(await caller(url)("POST", "/v1/nodes/tokens", { json: { ttl_s: 1e9 } })).toMatchObject({ status: 422 });
+  });
+
+  it("is refused with a token that was revoked, while the others go on", async () => {
+    const { cluster: nodes } = new Banyan({ url, apiKey: BOOTSTRAP_KEY });
+    const [revoked, kept] = [await nodes.createNodeToken({ uses: 2 }), await nodes.createNodeToken({ uses: 2, name: "kept" })];
+    for (const { token } of [revoked, kept]) expect(await joinWith(token)).toMatchObject({ status: 200 });
+    expect((await nodes.nodeTokens()).slice(0, 2)).toEqual([
+      expect.objectContaining({ id: kept.id, name: "kept", uses: 2, usesLeft: 1, nodeId: null, expiresAt: kept.expiresAt }),
+      expect.objectContaining({ id: revoked.id, name: null, usesLeft: 1 }),
+    ]);
+    await nodes.revokeNodeToken(revoked.id);
+    expect(await joinWith(revoked.token)).toMatchObject({ status: 401, body: { code: "node.join_refused" } });
+    expect(await joinWith(kept.token)).toMatchObject({ status: 200 });
+    const listed = await nodes.nodeTokens();
+    expect(listed.find(({ id }) => id === kept.id)).toMatchObject({ usesLeft: 0 });
+    expect(listed.map(({ id }) => id)).not.toContain(revoked.id);
+    await expect(nodes.revokeNodeToken(revoked.id)).rejects.toMatchObject({ code: "node.token_not_found", details: { id: revoked.id } });
+  });
+
+  it("is told of tokens nothing that a machine could join with", async () => {
+    const token = await tokenOf({ name: "shown once" });
+    const { body } = await caller(url)("GET", "/v1/nodes/tokens");
+    const seen = body.tokens.find(({ name }: { name: string }) => name === "shown once");
+    expect(Object.keys(seen).toSorted()).toEqual(["created_at", "expires_at", "id", "name", "node_id", "uses", "uses_left"]);
+    expect(JSON.stringify(body)).not.toContain(token.slice("bnj_".length));
+    for (const name of ["", "x".repeat(64)]) {
+      expect(await caller(url)("POST", "/v1/nodes/tokens", { json: { name } })).toMatchObject({ status: 422 });
+    }
+  });
+
+  it("gets by a repeated request the token that the first one made, and one row of it", async () => {
+    const headers = { "idempotency-key": newId("req") };
+    const make = () => caller(url)("POST", "/v1/nodes/tokens", { json: { name: "once" }, headers });
+    const [first, second] = [await make(), await make()];
+    expect(second.body).toEqual(first.body);
+    const { body } = await caller(url)("GET", "/v1/nodes/tokens");
+    expect(body.tokens.filter(({ name }: { name: string }) => name === "once")).toHaveLength(1);
   });
 
   it("is told where a gateway takes no nodes", async () => {

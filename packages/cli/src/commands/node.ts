@@ -2,7 +2,7 @@ import type { DrainedNode, Node } from "@banyan/sdk";
 import { Command } from "commander";
 import { ago, labelsText, table } from "../print.ts";
 import { openSession } from "../session.ts";
-import { number } from "../values.ts";
+import { tokenCommand } from "./node-token.ts";
 
 const LOOK_EVERY_MS = 1_000;
 
@@ -104,34 +104,4 @@ function removeCommand(): Command {
       const { lost } = await banyan.cluster.remove(id, options);
       show({ id, lost }, () => (lost === 0 ? id : `${id}; ${lost} sandboxes were lost with it`));
     });
-}
-
-function tokenCommand(): Command {
-  return new Command("token")
-    .description("make a token with which machines join as nodes; it is shown this once")
-    .option("--ttl <duration>", "how long it is good for: 90s, 30m, 1h, 2d", seconds, 3_600)
-    .option("--uses <n>", "how many nodes may join with it", number, 1)
-    .option("--node-id <id>", "the only node that may, and its id")
-    .addHelpText(
-      "after",
-      "\nExample, and on the new machine:\n  banyan node token --ttl 1h\n  BANYAN_GATEWAY_URL=https://… BANYAN_JOIN_TOKEN=bnj_… node services/runner-agent/src/main.ts",
-    )
-    .action(async (options: { ttl: number; uses: number; nodeId?: string }, command: Command) => {
-      const { banyan, show } = await openSession(command);
-      const { nodeId } = options;
-      const token = await banyan.cluster.createNodeToken({
-        ttlS: options.ttl,
-        uses: options.uses,
-        ...(nodeId !== undefined && { nodeId }),
-      });
-      show(token, () => `${token.token}\nThis is shown only once. It is good until ${token.expiresAt}, ${token.uses} times.`);
-    });
-}
-
-const UNITS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
-/** `90s`, `30m`, `1h`, `2d`, or plain seconds. */
-export function seconds(text: string): number {
-  const [, amount = "", unit = "s"] = /^(.*?)([smhd])?$/.exec(text) ?? [];
-  return number(amount) * (UNITS[unit] ?? 1);
 }

@@ -54,14 +54,22 @@ export const CreateNodeTokenBody = z.strictObject({
   ttl_s: z.int().min(1).max(JOIN_TTL_S_MAX).default(3_600).describe("How long it is good for."),
   uses: z.int().min(1).max(JOIN_USES_MAX).default(1).describe("How many nodes may join with it."),
   node_id: NodeId.optional().describe("The only node that may: it gets this id."),
+  name: z.string().min(1).max(63).optional().describe("What you tell it apart by."),
 });
+/** A token that machines join with, without its secret. */
 export const NodeToken = z.object({
-  token: z.string().describe("Shown this once."),
-  uses: z.int(),
-  node_id: z.string().nullable(),
+  id: z.string(),
+  name: z.string().nullable(),
+  node_id: z.string().nullable().describe("The only node that may join with it; null: any."),
+  uses: z.int().describe("How many nodes could join with it at first."),
+  uses_left: z.int(),
+  created_at: z.iso.datetime(),
   expires_at: z.iso.datetime(),
 });
 export type NodeToken = z.infer<typeof NodeToken>;
+export const NodeTokenList = z.object({ tokens: z.array(NodeToken) });
+export const CreatedNodeToken = NodeToken.extend({ token: z.string().describe("Shown this once.") });
+export type CreatedNodeToken = z.infer<typeof CreatedNodeToken>;
 
 export const JOIN_TOKEN_PREFIX = "bnj_";
 export const JoinNodeBody = z.strictObject({

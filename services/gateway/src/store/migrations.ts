@@ -49,4 +49,17 @@ export const migrations = [
       );
     `,
   },
+  {
+    name: "0003-join-tokens-by-id",
+    sql: `
+      alter table join_tokens add column id text, add column name text, add column uses integer;
+      update join_tokens set id = 'tok_' || left(hash, 26), uses = uses_left;
+      alter table join_tokens
+        alter column id set not null,
+        alter column uses set not null,
+        drop constraint join_tokens_pkey,
+        add primary key (id),
+        add constraint join_tokens_hash unique (hash);
+    `,
+  },
 ];

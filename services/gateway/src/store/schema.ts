@@ -33,10 +33,13 @@ export type ApiKeyRow = typeof apiKeys.$inferSelect;
 
 /** What a machine joins the cluster with. */
 export const joinTokens = pgTable("join_tokens", {
+  id: text("id").primaryKey(),
+  name: text("name"),
   /** sha256 of the token, hex. The token itself is kept nowhere. */
-  hash: text("hash").primaryKey(),
+  hash: text("hash").notNull().unique("join_tokens_hash"),
   /** The only node that may use it; null: any. */
   nodeId: text("node_id"),
+  uses: integer("uses").notNull(),
   usesLeft: integer("uses_left").notNull(),
   expiresAt: time("expires_at").notNull(),
   createdAt: time("created_at").notNull(),
