@@ -1,4 +1,5 @@
 export { Backends } from "./backends/backends.ts";
+export { type BackendHarness, volumeBackendConformance } from "./backends/conformance.ts";
 export { DirectoryBackend } from "./backends/directory.ts";
 export type * from "./backends/port.ts";
 export { StoreWatch } from "./backends/store-watch.ts";
