@@ -35,6 +35,7 @@ export * from "./volumes/object-mounts.ts";
 export * from "./volumes/open-objects.ts";
 export * from "./volumes/rclone.ts";
 export * from "./volumes/rclone-mounts.ts";
+export { findRclones } from "./volumes/rclone-process.ts";
 export * from "./volumes/remote-options.ts";
 export * from "./volumes/store.ts";
 export * from "./volumes/store-probe.ts";

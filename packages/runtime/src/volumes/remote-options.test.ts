@@ -1,0 +1,37 @@
+import type { Remote } from "@banyan/contracts";
+import { AppError } from "@banyan/kernel";
+import { expect, it } from "vitest";
+import { checkRemote } from "./remote-options.ts";
+
+const remote = (changes: Partial<Remote>): Remote => ({ type: "s3", path: "bucket", options: {}, secrets: {}, ...changes });
+
+function issuesOf(given: Remote): unknown {
+  try {
+    checkRemote(given);
+    return null;
+  } catch (error) {
+    return error instanceof AppError ? error.details.issues : error;
+  }
+}
+
+it("takes what a volume needs to name its store and to be let in", () => {
+  const options = { provider: "Other", endpoint: "https://s3.example", region: "eu" };
+  expect(issuesOf(remote({ options, secrets: { access_key_id: "a", secret_access_key: "b" } }))).toBeNull();
+});
+
+it.each([
+  ["the rights of the host", "s3", "env_auth"],
+  ["a file of the host", "sftp", "key_file"],
+  ["a command", "sftp", "ssh"],
+  ["a command that gives a token", "webdav", "bearer_token_command"],
+  ["a profile of the host", "s3", "shared_credentials_file"],
+  ["a secret where anyone sees it", "s3", "secret_access_key"],
+] as const)("refuses %s by name", (_what, type, name) => {
+  expect(issuesOf(remote({ type, options: { [name]: "x" } }))).toMatchObject([{ path: ["remote", "options", name] }]);
+});
+
+it("refuses a secret that the store does not know, without saying it", () => {
+  const issues = issuesOf(remote({ secrets: { password: "do not tell" } }));
+  expect(issues).toMatchObject([{ path: ["remote", "secrets", "password"] }]);
+  expect(JSON.stringify(issues)).not.toContain("do not tell");
+});
