@@ -210,3 +210,9 @@ const forkOf = (volume: string) => ({
   backend: { kind: "directory" as const },
   from: { volume, versionId: null },
 });
+
+it("keeps no quota for a store of somebody else's, and says so before it is reached", async () => {
+  const remote = { type: "s3" as const, path: "bucket", options: {}, secrets: {} };
+  const made = world.create({ backend: { kind: "object", remote }, quotaMb: 10 });
+  await expect(made).rejects.toMatchObject({ code: "volume.unsupported", details: { operation: "quota" } });
+});

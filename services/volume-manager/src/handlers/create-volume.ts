@@ -21,6 +21,8 @@ export const createVolume = handle(CreateVolume, async (ctx, input) => {
   const kind = origin === null ? input.backend.kind : origin.volume.backend;
   const backend = ctx.backends.of(kind);
   if (origin !== null && !backend.capabilities().forks) throw fault("volume.unsupported", { backend: kind, operation: "fork" });
+  if (input.quotaMb !== null && backend.capabilities().quota === "none")
+    throw fault("volume.unsupported", { backend: kind, operation: "quota" });
   const inserted = await insertVolume(db, newRow(ctx, input, { kind, backend, origin }));
   const row = inserted ?? (await findVolume(db, input.orgId, input.volumeId));
   if (row === null)

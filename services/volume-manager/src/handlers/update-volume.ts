@@ -24,6 +24,9 @@ async function writeSettings(ctx: Context, input: InputOf<typeof UpdateVolume>):
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const before = await getVolume(ctx.db, input.orgId, input.volume);
     if (before.state === "deleting") throw fault("volume.not_ready", { volumeId: before.id, state: before.state });
+    if (typeof input.quotaMb === "number" && ctx.backends.of(before.backend).capabilities().quota === "none") {
+      throw fault("request.invalid", { issues: [`quota_mb: a volume of the backend \`${before.backend}\` has none`] });
+    }
     const after = await updateVolume(ctx.db, before, settingsOf(input, before), new Date(ctx.clock.now()));
     if (after !== null) return after;
   }
