@@ -1,3 +1,4 @@
+import { checksum } from "./checksum.ts";
 import { headContent, readContent, writeContent } from "./file-content.ts";
 import { chmod, list, mkdir, move, remove, stat } from "./files.ts";
 import type { FileHandler } from "./operation.ts";
@@ -28,6 +29,7 @@ export const FILE_ROUTES: readonly FileRoute[] = [
   writing("POST", "remove", remove),
   writing("POST", "chmod", chmod),
   reading("GET", "find", find),
+  reading("GET", "checksum", checksum),
   reading("POST", "grep", grep),
   writing("POST", "replace", replace),
   reading("GET", "tar", readTar),

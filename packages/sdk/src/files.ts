@@ -4,6 +4,7 @@ import type { Client, RequestOptions } from "./client.ts";
 import type { InputOf, OutputOf } from "./schema-types.ts";
 
 export type FileInfo = Camel<api.FileInfo>;
+export type Checksum = Camel<OutputOf<typeof api.ChecksumResult>>;
 export type FileContent = string | Uint8Array<ArrayBuffer> | Blob | ReadableStream<Uint8Array>;
 
 export interface AsUser {
@@ -71,6 +72,12 @@ export class Files {
 
   stat(path: string, options: AsUser & { follow?: boolean } = {}): Promise<FileInfo> {
     return this.#client.json<api.FileInfo>("GET", `${this.#path}/stat`, { query: { path, ...this.#of, ...options } });
+  }
+
+  /** The size of a file and the SHA-256 of its content, made where it lies. */
+  checksum(path: string, { signal, ...options }: AsUser & { signal?: AbortSignal | undefined } = {}): Promise<Checksum> {
+    const query = { path, ...this.#of, ...options };
+    return this.#client.json<OutputOf<typeof api.ChecksumResult>>("GET", `${this.#path}/checksum`, { query, timeoutMs: null, signal });
   }
 
   /** Every entry of a directory. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { api } from "@banyan/contracts";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -45,6 +46,17 @@ describe("content", () => {
     await put("/tmp/log", "b", { append: "true" });
     expect(await read("/tmp/log")).toBe("ab");
     expect(await problemOf(await put("/tmp/log", "c", { exclusive: "true" }))).toMatchObject({ status: 409, code: "file.exists" });
+  });
+
+  it("is told by its checksum", async () => {
+    const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+    await put("/tmp/sum", "x".repeat(3_000_000));
+    const whole = await (await get("checksum", { path: "/tmp/sum" })).json();
+    expect(whole).toEqual({ path: "/tmp/sum", size: 3_000_000, sha256: sha256("x".repeat(3_000_000)) });
+    await put("/tmp/sum", "");
+    expect(await (await get("checksum", { path: "/tmp/sum" })).json()).toMatchObject({ size: 0, sha256: sha256("") });
+    expect(await problemOf(await get("checksum", { path: "/tmp" }))).toMatchObject({ code: "file.is_a_directory" });
+    expect(await problemOf(await get("checksum", { path: "/tmp/nosuch" }))).toMatchObject({ code: "file.not_found" });
   });
 
   it("is given in ranges", async () => {

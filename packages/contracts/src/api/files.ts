@@ -33,6 +33,9 @@ export const WriteQuery = z.strictObject({
 export const WriteResult = z.object({ path: z.string(), bytes_written: z.int() });
 /** `GET …/stat?path=` */
 export const StatQuery = z.strictObject({ ...at, follow: z.enum(["true", "false"]).default("true") });
+/** `GET …/checksum?path=` */
+export const ChecksumQuery = z.strictObject(at);
+export const ChecksumResult = z.object({ path: z.string(), size: z.int(), sha256: z.string().describe("Of its content, in hexadecimal.") });
 /** `GET …/list?path=` */
 export const ListQuery = z.strictObject({
   ...at,

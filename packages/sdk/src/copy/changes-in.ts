@@ -3,7 +3,7 @@ import { compare, type Deed } from "./compare.ts";
 import { endsCopy } from "./failures.ts";
 import { below, digestOfFile, type LocalEntry, lookAt, namesIn, textOf } from "./local-tree.ts";
 import type { CopyOptions } from "./options.ts";
-import { digestThere, foundOf, joined } from "./remote-tree.ts";
+import { foundOf, joined } from "./remote-tree.ts";
 import type { Tally } from "./tally.ts";
 
 /** What has to happen in the volume. */
@@ -85,7 +85,7 @@ export async function changeOf(entry: LocalEntry, there: FileInfo | undefined, s
 
 async function settled(deed: Deed, entry: LocalEntry, there: FileInfo | undefined, { files, options }: Sides): Promise<Deed> {
   if (deed.kind !== "check" || there === undefined) return deed;
-  const [here, other] = await Promise.all([digestOfFile(entry.at), digestThere(files, there.path, options.signal)]);
-  if (here !== other) return { kind: "copy", replaces: false };
+  const [here, other] = await Promise.all([digestOfFile(entry.at), files.checksum(there.path, { signal: options.signal })]);
+  if (here !== other.sha256) return { kind: "copy", replaces: false };
   return deed.modeDiffers ? { kind: "mode" } : { kind: "none" };
 }

@@ -3,7 +3,7 @@ import { compare, type Deed, type Found } from "./compare.ts";
 import { endsCopy } from "./failures.ts";
 import { below, digestOfFile, lookAt, namesIn, pathOf } from "./local-tree.ts";
 import type { CopyOptions } from "./options.ts";
-import { digestThere, foundOf, joined } from "./remote-tree.ts";
+import { foundOf, joined } from "./remote-tree.ts";
 import type { Tally } from "./tally.ts";
 
 /** What has to happen here. `path` is from where the copy begins on. */
@@ -111,7 +111,10 @@ export async function changeOf(sides: SidesOut, path: string, info: FileInfo, he
 
 async function settled(deed: Deed, sides: SidesOut, path: string, info: FileInfo): Promise<Deed> {
   if (deed.kind !== "check") return deed;
-  const [here, other] = await Promise.all([digestOfFile(hereOf(sides, path)), digestThere(sides.files, info.path, sides.options.signal)]);
-  if (here !== other) return { kind: "copy", replaces: false };
+  const [here, other] = await Promise.all([
+    digestOfFile(hereOf(sides, path)),
+    sides.files.checksum(info.path, { signal: sides.options.signal }),
+  ]);
+  if (here !== other.sha256) return { kind: "copy", replaces: false };
   return deed.modeDiffers ? { kind: "mode" } : { kind: "none" };
 }

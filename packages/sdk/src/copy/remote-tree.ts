@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { isBanyanError } from "../error.ts";
 import type { FileInfo, Files } from "../files.ts";
 import type { Found } from "./compare.ts";
@@ -24,9 +23,3 @@ export async function lookThere(files: Files, path: string, { noFollow = false }
 }
 
 export const joined = (directory: string, name: string): string => `${directory.replace(/\/+$/, "")}/${name}`;
-
-export async function digestThere(files: Files, path: string, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of (await files.readStream(path, { signal })) as AsyncIterable<Uint8Array>) hash.update(chunk);
-  return hash.digest("hex");
-}

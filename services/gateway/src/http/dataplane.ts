@@ -1,11 +1,9 @@
 import { api, type ErrorCode } from "@banyan/contracts";
-import type { z } from "zod";
+import { BYTES, FILE_SHAPES, ok, type Shape } from "./file-shapes.ts";
 import type { RouteDescription } from "./route.ts";
 
 /** The routes that the sandbox's node answers. Described here for the document; what is below them is forwarded as it is. */
 
-const BYTES = "application/octet-stream";
-const TAR = "application/x-tar";
 const SANDBOX = "/v1/sandboxes/{id}";
 const ANY: readonly ErrorCode[] = ["sandbox.not_found", "sandbox.not_running", "sandbox.protocol", "node.unreachable"];
 const EXEC: readonly ErrorCode[] = [
@@ -20,14 +18,8 @@ const EXEC: readonly ErrorCode[] = [
 const FILE: readonly ErrorCode[] = [...ANY, "file.not_found", "file.permission_denied", "file.not_a_directory", "file.failed"];
 const PROCESS: readonly ErrorCode[] = [...ANY, "process.not_found"];
 
-type Shape = Pick<RouteDescription, "method" | "path" | "operationId" | "summary" | "replies"> &
-  Partial<Pick<RouteDescription, "query" | "body" | "bodyType">>;
-
-const describe = (tag: string, errors: readonly ErrorCode[], shapes: Shape[]): RouteDescription[] =>
+const describe = (tag: string, errors: readonly ErrorCode[], shapes: readonly Shape[]): RouteDescription[] =>
   shapes.map((shape) => ({ ...shape, path: `${SANDBOX}${shape.path}`, tag, errors, access: "member" }));
-const ok = (description: string, schema?: z.ZodType, type?: string): RouteDescription["replies"] => ({
-  200: { description, ...(schema && { schema }), ...(type !== undefined && { type }) },
-});
 
 const exec = describe("exec", EXEC, [
   {
@@ -100,114 +92,7 @@ const processes = describe("processes", PROCESS, [
   },
 ]);
 
-const files = describe("files", FILE, [
-  {
-    method: "GET",
-    path: "/files/content",
-    operationId: "readFile",
-    summary: "Read a file; honours `Range: bytes=a-b`",
-    query: api.ReadQuery,
-    replies: { ...ok("Its bytes.", undefined, BYTES), 206: { description: "The range of them.", type: BYTES } },
-  },
-  {
-    method: "PUT",
-    path: "/files/content",
-    operationId: "writeFile",
-    summary: "Write a file, whole or not at all",
-    query: api.WriteQuery,
-    bodyType: BYTES,
-    replies: ok("It is written.", api.WriteResult),
-  },
-  {
-    method: "GET",
-    path: "/files/stat",
-    operationId: "statFile",
-    summary: "Look at a path",
-    query: api.StatQuery,
-    replies: ok("What is there.", api.FileInfo),
-  },
-  {
-    method: "GET",
-    path: "/files/list",
-    operationId: "listFiles",
-    summary: "List a directory",
-    query: api.ListQuery,
-    replies: ok("Its entries.", api.ListResult),
-  },
-  {
-    method: "POST",
-    path: "/files/mkdir",
-    operationId: "makeDirectory",
-    summary: "Make a directory",
-    body: api.MkdirBody,
-    replies: ok("It is there.", api.FileInfo),
-  },
-  {
-    method: "POST",
-    path: "/files/move",
-    operationId: "moveFile",
-    summary: "Move or rename",
-    body: api.MoveBody,
-    replies: ok("Where it is now.", api.FileInfo),
-  },
-  {
-    method: "POST",
-    path: "/files/remove",
-    operationId: "removeFile",
-    summary: "Remove",
-    body: api.RemoveBody,
-    replies: ok("How much went.", api.RemoveResult),
-  },
-  {
-    method: "POST",
-    path: "/files/chmod",
-    operationId: "chmodFile",
-    summary: "Change mode and owner",
-    body: api.ChmodBody,
-    replies: ok("As it is now.", api.FileInfo),
-  },
-  {
-    method: "GET",
-    path: "/files/find",
-    operationId: "findFiles",
-    summary: "Find by name",
-    query: api.FindQuery,
-    replies: ok("What was found.", api.FindResult),
-  },
-  {
-    method: "POST",
-    path: "/files/grep",
-    operationId: "grepFiles",
-    summary: "Find by content",
-    body: api.GrepBody,
-    replies: ok("What was found.", api.GrepResult),
-  },
-  {
-    method: "POST",
-    path: "/files/replace",
-    operationId: "replaceInFiles",
-    summary: "Replace text in files",
-    body: api.ReplaceBody,
-    replies: ok("What was replaced.", api.ReplaceResult),
-  },
-  {
-    method: "GET",
-    path: "/files/tar",
-    operationId: "downloadTree",
-    summary: "A tree as tar",
-    query: api.TarQuery,
-    replies: ok("The tar.", undefined, TAR),
-  },
-  {
-    method: "PUT",
-    path: "/files/tar",
-    operationId: "uploadTree",
-    summary: "Unpack a tar; gzip by content-encoding",
-    query: api.TarQuery,
-    bodyType: TAR,
-    replies: ok("How much came.", api.TarResult),
-  },
-]);
+const files = describe("files", FILE, FILE_SHAPES);
 
 const ports = describe(
   "ports",
