@@ -66,6 +66,24 @@ with {"source": {"image": "…"}, …} forks an image. 200: it has ended; 202: i
 - GET    /v1/sandboxes/{id}/diff                  paths added, changed, deleted since the fork; ?content=true, ?against=…, ?format=patch
 - POST   /v1/sandboxes/{child}/promote            the parent goes on from this child's files; GET /v1/sandboxes/{id}/lineage is the tree
 
+## Files that many sandboxes share
+
+A volume is filled once and mounted in any number of sandboxes; mounting makes no create slower:
+
+    curl -X POST ${publicUrl}/v1/volumes -H "Authorization: Bearer $BANYAN_API_KEY" -d '{"name": "data"}'
+    curl -X PUT "${publicUrl}/v1/volumes/data/files/tar?path=/" -H "Authorization: Bearer $BANYAN_API_KEY" --data-binary @data.tar
+    curl -X POST ${publicUrl}/v1/sandboxes -H "Authorization: Bearer $BANYAN_API_KEY" \\
+      -d '{"volumes": [{"volume": "data", "path": "/data", "mode": "cow"}]}'
+
+\`mode\`: rw (shared, changes seen by all), ro, cow (a private writable view: hundreds may each write, none copies, none sees another). \`subpath\`: a part of
+it; \`version\`: as it was at a snapshot. \`volumes\` goes into the body of a fork too.
+
+- GET    /v1/volumes                              yours; PATCH, DELETE /v1/volumes/{id or name}; GET …/users says who has it mounted
+- ANY    /v1/volumes/{id}/files/…                 the same calls as below a sandbox's /files, paths from the volume's root
+- POST   /v1/volumes/{id}/uploads                 {"path", "size"}: a large file in parts; then PUT …/uploads/{upload}?offset=&sha256= and POST …/complete
+- POST   /v1/volumes/{id}/versions                {"name": "v1"}: freezes its content; POST …/restore {"version": "v1"}, POST …/forks another volume of it
+- POST   /v1/sandboxes/{id}/volumes               {"volume": "data", "path": "/data"}: mounts it while the sandbox runs; DELETE …/volumes?path=/data unmounts
+
 ## Failures
 
 A failure is a problem document (application/problem+json): \`code\` says what happened, \`retryable\` and \`retry_after_ms\` whether and when to try

@@ -98,7 +98,7 @@ function queryParameters({ query }: RouteDescription): Json[] {
 
 function headerParameters({ method, path, headers = {} }: RouteDescription): Json[] {
   const own = Object.entries(headers).map(([name, description]) => parameter(name, "header", { type: "string" }, { description }));
-  const mutates = method !== "GET" && method !== "HEAD" && !/\/(exec|processes|files|ports|contexts)\b/.test(path);
+  const mutates = method !== "GET" && method !== "HEAD" && !/\/(exec|processes|files|uploads|ports|contexts)\b/.test(path);
   if (!mutates) return own;
   const description = "A repeat of the same request with the same key gets the first one's reply. Kept for 24 hours.";
   return [parameter("Idempotency-Key", "header", { type: "string", maxLength: 255 }, { description }), ...own];
