@@ -19,7 +19,8 @@ static const uint8_t kinds[TAG_MAX + 1] = {
     [TAG_LIMIT] = KIND_NUMBER, [TAG_PATH] = KIND_TEXT,  [TAG_TIMEOUT_MS] = KIND_NUMBER, [TAG_HOSTNAME] = KIND_TEXT,
     [TAG_LOWER] = KIND_TEXT,   [TAG_UPPER] = KIND_TEXT, [TAG_WORK] = KIND_TEXT,        [TAG_SEED] = KIND_BYTES,
     [TAG_CGROUP] = KIND_BYTES, [TAG_ARGV] = KIND_TEXT,  [TAG_DATA] = KIND_BYTES,
-    [TAG_TO] = KIND_TEXT,      [TAG_FREEZER] = KIND_TEXT,
+    [TAG_TO] = KIND_TEXT,      [TAG_FREEZER] = KIND_TEXT, [TAG_BLANK] = KIND_TEXT,
+    [TAG_VOLUME] = KIND_BYTES, [TAG_MOUNT_ID] = KIND_NUMBER,
 };
 
 static const struct operation {
@@ -28,16 +29,21 @@ static const struct operation {
 } operations[] = {
     [ATTACH_ATTACH] = {serve_attach,
                        B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_LOWER) | B(TAG_UPPER) | B(TAG_WORK) | B(TAG_HOSTNAME) | B(TAG_SEED) |
-                           B(TAG_CGROUP) | B(TAG_FLAGS),
+                           B(TAG_CGROUP) | B(TAG_FLAGS) | B(TAG_VOLUME),
                        B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_LOWER) | B(TAG_UPPER) | B(TAG_WORK)},
     [ATTACH_KILL] = {serve_kill, B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_TIMEOUT_MS), B(TAG_PID) | B(TAG_STARTTIME)},
-    [ATTACH_DISK_CREATE] = {serve_disk_create, B(TAG_PATH) | B(TAG_LIMIT) | B(TAG_FLAGS), B(TAG_PATH)},
+    [ATTACH_DISK_CREATE] = {serve_disk_create, B(TAG_PATH) | B(TAG_LIMIT) | B(TAG_FLAGS) | B(TAG_BLANK), B(TAG_PATH)},
     [ATTACH_DISK_DELETE] = {serve_disk_delete, B(TAG_PATH), B(TAG_PATH)},
     [ATTACH_DISK_LIMIT] = {serve_disk_limit, B(TAG_PATH) | B(TAG_LIMIT), B(TAG_PATH) | B(TAG_LIMIT)},
     [ATTACH_CGROUP] = {serve_cgroup, B(TAG_CGROUP), B(TAG_CGROUP)},
     [ATTACH_DISK_ENABLE] = {serve_disk_enable, B(TAG_PATH), B(TAG_PATH)},
     [ATTACH_DISK_USAGE] = {serve_disk_usage, B(TAG_PATH), B(TAG_PATH)},
     [ATTACH_FREEZE] = {serve_freeze, B(TAG_PATH) | B(TAG_TO) | B(TAG_FREEZER) | B(TAG_FLAGS) | B(TAG_ARGV) | B(TAG_TIMEOUT_MS), 0},
+    [ATTACH_MOUNT] = {serve_mount,
+                      B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_VOLUME) | B(TAG_LOWER) | B(TAG_UPPER) | B(TAG_FLAGS),
+                      B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_VOLUME)},
+    [ATTACH_UNMOUNT] = {serve_unmount, B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_MOUNT_ID) | B(TAG_FLAGS),
+                        B(TAG_PID) | B(TAG_STARTTIME) | B(TAG_MOUNT_ID)},
     [ATTACH_RUN] = {serve_run, B(TAG_ARGV) | B(TAG_DATA) | B(TAG_TIMEOUT_MS), B(TAG_ARGV)},
 };
 
@@ -60,7 +66,7 @@ _Noreturn static void send_reply(struct task *task) {
 static void compose_failure(struct task *task, const char *step, int error, const char *message) {
   // A step can be a path, and a reply has its bound.
   char shown[STEP_BYTES_MAX];
-  snprintf(shown, sizeof shown, "%s", step);
+  snprintf(shown, sizeof shown, "%s%s%s", step, task->place ? " at " : "", task->place ? task->place : "");
   sink_open(&task->sink, STDOUT_FILENO);
   sink_begin(&task->sink, TYPE_ERROR);
   sink_number(&task->sink, TAG_ID, task->id);
@@ -109,7 +115,7 @@ _Noreturn static void run_task(const struct frame *frame) {
   if (operation && operation->run) {
     schema.allowed = operation->allowed | B(TAG_ID);
     schema.required = operation->required | B(TAG_ID);
-    schema.repeated = B(TAG_LOWER) | B(TAG_SEED) | B(TAG_CGROUP) | B(TAG_ARGV);
+    schema.repeated = B(TAG_LOWER) | B(TAG_SEED) | B(TAG_CGROUP) | B(TAG_ARGV) | B(TAG_VOLUME);
   }
   int error = message_decode(&task.request, frame, &schema);
   task.id = message_number(&task.request, TAG_ID, 0);

@@ -32,8 +32,8 @@ static void name_volume(struct task *task, struct btrfs_volume_name *volume, con
   strcpy(volume->name, name);
 }
 
-int open_subvolume(struct task *task) {
-  int fd = open(path_of(task), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+int open_subvolume(struct task *task, const char *path) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat stat;
   struct statfs filesystem;
   if (fd < 0 || fstat(fd, &stat) < 0 || fstatfs(fd, &filesystem) < 0) task_fail(task, "open", errno);
@@ -41,9 +41,9 @@ int open_subvolume(struct task *task) {
   return fd;
 }
 
-static int set_limit(int subvolume, uint64_t limit) {
+int limit_disk(int disk, uint64_t limit) {
   struct btrfs_quota_limit args = {.flags = BTRFS_LIMIT_MAX_REFERENCED, .max_referenced = limit ? limit : UINT64_MAX};
-  return ioctl(subvolume, BTRFS_QUOTA_LIMIT, &args);
+  return ioctl(disk, BTRFS_QUOTA_LIMIT, &args);
 }
 
 void serve_disk_create(struct task *task) {
@@ -55,11 +55,17 @@ void serve_disk_create(struct task *task) {
   if (plain && limit) task_fail(task, "a plain directory has no limit", EINVAL);
   int parent = open_disk_parent(task, path_of(task), path, &name);
   name_volume(task, &volume, name);
+  if (message_has(&task->request, TAG_BLANK)) {
+    if (plain) task_fail(task, "a plain directory has no blank", EINVAL);
+    create_from_blank(task, parent, name, limit);
+    task_reply(task);
+    return;
+  }
   int made = plain ? mkdirat(parent, name, 0700) : ioctl(parent, BTRFS_SUBVOLUME_CREATE, &volume);
   if (made < 0) task_fail(task, "create", errno);
   int disk = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   bool ready = disk >= 0 && fchmod(disk, 0700) == 0 && mkdirat(disk, "upper", 0755) == 0 && mkdirat(disk, "work", 0700) == 0 &&
-               (!limit || set_limit(disk, limit) == 0);
+               (!limit || limit_disk(disk, limit) == 0);
   if (!ready) {
     int error = errno;
     if (disk >= 0) {
@@ -77,7 +83,7 @@ void serve_disk_delete(struct task *task) {
   static struct btrfs_volume_name volume;
   char path[PATH_MAX];
   const char *name;
-  close(open_subvolume(task));
+  close(open_subvolume(task, path_of(task)));
   int parent = open_disk_parent(task, path_of(task), path, &name);
   name_volume(task, &volume, name);
   if (ioctl(parent, BTRFS_SUBVOLUME_DESTROY, &volume) < 0) task_fail(task, "destroy", errno);
@@ -85,7 +91,7 @@ void serve_disk_delete(struct task *task) {
 }
 
 void serve_disk_limit(struct task *task) {
-  if (set_limit(open_subvolume(task), message_number(&task->request, TAG_LIMIT, 0)) < 0) task_fail(task, "limit", errno);
+  if (limit_disk(open_subvolume(task, path_of(task)), message_number(&task->request, TAG_LIMIT, 0)) < 0) task_fail(task, "limit", errno);
   task_reply(task);
 }
 
@@ -101,7 +107,7 @@ void serve_disk_enable(struct task *task) {
 void serve_disk_usage(struct task *task) {
   static struct btrfs_inode_lookup lookup = {.object = BTRFS_SUBVOLUME_INODE};
   static struct btrfs_filesystem filesystem;
-  int fd = open_subvolume(task);
+  int fd = open_subvolume(task, path_of(task));
   if (ioctl(fd, BTRFS_INODE_LOOKUP, &lookup) < 0) task_fail(task, "lookup", errno);
   if (ioctl(fd, BTRFS_FILESYSTEM_INFO, &filesystem) < 0) task_fail(task, "filesystem", errno);
   char path[160], text[32] = "", *end = path + snprintf(path, sizeof path, "/sys/fs/btrfs/");

@@ -73,19 +73,11 @@ static int freeze(const struct freezer *freezer) {
   return error;
 }
 
-static int snapshot(int disk, int parent, const char *name) {
-  static struct btrfs_snapshot args;
-  args.fd = disk;
-  args.flags = BTRFS_SNAPSHOT_READ_ONLY;
-  strcpy(args.name, name);
-  return ioctl(parent, BTRFS_SNAPSHOT_CREATE, &args) < 0 ? -errno : 0;
-}
-
 // What is dirty is written while the sandbox still runs, by a snapshot that nobody keeps: the one that counts then has next to nothing to write.
 static int flush(int disk, int parent, const char *name) {
   static struct btrfs_volume_name volume;
   strcpy(volume.name, name);
-  int error = snapshot(disk, parent, name);
+  int error = make_snapshot(disk, parent, name, BTRFS_SNAPSHOT_READ_ONLY);
   if (!error && ioctl(parent, BTRFS_SUBVOLUME_DESTROY, &volume) < 0) error = -errno;
   return error;
 }
@@ -98,7 +90,7 @@ void serve_freeze(struct task *task) {
   struct freezer freezer;
   if (directory) freezer = find_freezer(task, directory);
   if (!is_plain) {
-    disk = open_subvolume(task);
+    disk = open_subvolume(task, message_text(&task->request, TAG_PATH, ""));
     parent = open_disk_parent(task, message_text(&task->request, TAG_TO, ""), path, &name);
     if (strlen(name) >= NAME_MAX) task_fail(task, "path", ENAMETOOLONG);
   }
@@ -109,7 +101,7 @@ void serve_freeze(struct task *task) {
   if (directory) error = freeze(&freezer);
   if (!error) {
     step = is_plain ? "copy" : "snapshot";
-    error = is_plain ? run_tool_quietly(task) : snapshot(disk, parent, name);
+    error = is_plain ? run_tool_quietly(task) : make_snapshot(disk, parent, name, BTRFS_SNAPSHOT_READ_ONLY);
   }
   int thawed = directory ? say(&freezer, freezer.thaw) : 0;
   uint64_t paused_us = directory ? now_us() - began_us : 0;

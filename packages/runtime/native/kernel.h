@@ -12,16 +12,27 @@
 #define FSCONFIG_SET_FLAG 0
 #define FSCONFIG_SET_STRING 1
 #define FSCONFIG_CMD_CREATE 6
+#define MOUNT_ATTR_RDONLY 1
+#define MOUNT_ATTR_NOSUID 2
 #define MOUNT_ATTR_NODEV 4
 #define MOVE_MOUNT_F_EMPTY_PATH 4
+#define MOVE_MOUNT_T_EMPTY_PATH 0x40
 #define OPEN_TREE_CLOEXEC 02000000
 #define OPEN_TREE_CLONE 1
 #endif
+
+// AT_EMPTY_PATH: what the descriptor is of, not something in it.
+#define PLACE_ITSELF 0x1000
+#define SYS_MOUNT_SETATTR 442
+struct mount_attributes {
+  uint64_t set, clear, propagation, namespace;
+};
 
 // linux/openat2.h
 struct open_how {
   uint64_t flags, mode, resolve;
 };
+#define RESOLVE_NO_XDEV 0x01
 #define RESOLVE_NO_MAGICLINKS 0x02
 #define RESOLVE_NO_SYMLINKS 0x04
 #define RESOLVE_BENEATH 0x08

@@ -1,4 +1,4 @@
-// The sandbox's tree: layers and upper put together, as a mount that is nowhere yet.
+// Layers and an upper put together, as a mount that is nowhere yet.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -18,22 +18,19 @@ static void set_string(struct task *task, int config, const char *key, const cha
   if (syscall(SYS_fsconfig, config, FSCONFIG_SET_STRING, key, value, 0) < 0) task_fail(task, key, errno);
 }
 
-// A descriptor of the tree; -1 where this kernel does not know `lowerdir+`.
-static int mount_layer_by_layer(struct task *task, bool is_volatile) {
-  const struct message *request = &task->request;
+int mount_layer_by_layer(struct task *task, const struct overlay *overlay) {
   int config = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
   if (config < 0) task_fail(task, "fsopen", errno);
-  for (uint32_t i = 0; i < request->count; i++) {
-    if (request->fields[i].tag != TAG_LOWER) continue;
-    if (strlen(request->fields[i].bytes) > MOUNT_STRING_MAX) task_fail(task, "lowerdir", ENAMETOOLONG);
-    if (syscall(SYS_fsconfig, config, FSCONFIG_SET_STRING, "lowerdir+", request->fields[i].bytes, 0) == 0) continue;
+  for (int i = 0; i < overlay->count; i++) {
+    if (strlen(overlay->lower[i]) > MOUNT_STRING_MAX) task_fail(task, "lowerdir", ENAMETOOLONG);
+    if (syscall(SYS_fsconfig, config, FSCONFIG_SET_STRING, "lowerdir+", overlay->lower[i], 0) == 0) continue;
     if (errno != EINVAL) task_fail(task, "lowerdir", errno);
     close(config);
     return -1;
   }
-  set_string(task, config, "upperdir", message_text(request, TAG_UPPER, ""));
-  set_string(task, config, "workdir", message_text(request, TAG_WORK, ""));
-  if (is_volatile && syscall(SYS_fsconfig, config, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) task_fail(task, "volatile", errno);
+  set_string(task, config, "upperdir", overlay->upper);
+  set_string(task, config, "workdir", overlay->work);
+  if (overlay->is_volatile && syscall(SYS_fsconfig, config, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) task_fail(task, "volatile", errno);
   int tree = -1;
   if (syscall(SYS_fsconfig, config, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
     // An older kernel takes any key and only here finds one that it does not know.
@@ -55,33 +52,46 @@ static void add_path(struct task *task, char data[MOUNT_DATA_MAX], const char *k
   if (length < 0 || (size_t)length >= MOUNT_DATA_MAX - used) task_fail(task, "mount options", ENAMETOOLONG);
 }
 
-// Before Linux 6.8: all options in one page of mount(2), in a mount namespace of this process, and then a copy of the mount that is nowhere.
-static int mount_at_once(struct task *task, bool is_volatile) {
-  static char data[MOUNT_DATA_MAX];
-  const struct message *request = &task->request;
-  const char *upper = message_text(request, TAG_UPPER, ""), *key = "lowerdir=";
-  // First, for a layer is taken only from a mount of the namespace that mounts.
+void take_own_mounts(struct task *task) {
+  static bool has_own;
+  if (has_own) return;
   if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) task_fail(task, "mount namespace", errno);
-  for (uint32_t i = 0; i < request->count; i++) {
-    if (request->fields[i].tag != TAG_LOWER) continue;
-    add_path(task, data, key, request->fields[i].bytes);
+  has_own = true;
+}
+
+int mount_at_once(struct task *task, const struct overlay *overlay) {
+  static char data[MOUNT_DATA_MAX];
+  const char *key = "lowerdir=";
+  data[0] = 0;
+  // First, for a layer is taken only from a mount of the namespace that mounts.
+  take_own_mounts(task);
+  for (int i = 0; i < overlay->count; i++) {
+    add_path(task, data, key, overlay->lower[i]);
     key = ":";
   }
-  add_path(task, data, ",upperdir=", upper);
-  add_path(task, data, ",workdir=", message_text(request, TAG_WORK, ""));
-  if (is_volatile) strncat(data, ",volatile", sizeof data - strlen(data) - 1);
+  add_path(task, data, ",upperdir=", overlay->upper);
+  add_path(task, data, ",workdir=", overlay->work);
+  if (overlay->is_volatile) strncat(data, ",volatile", sizeof data - strlen(data) - 1);
   // On top of the work directory's own path: whatever is there is of no use to anybody else.
-  const char *place = message_text(request, TAG_WORK, "");
-  if (mount("overlay", place, "overlay", MS_NODEV, data) < 0) task_fail(task, "overlay", errno);
-  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (mount("overlay", overlay->work, "overlay", MS_NODEV, data) < 0) task_fail(task, "overlay", errno);
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, overlay->work, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree < 0) task_fail(task, "open_tree", errno);
-  umount2(place, MNT_DETACH);
+  umount2(overlay->work, MNT_DETACH);
   return tree;
 }
 
 int mount_overlay(struct task *task) {
-  uint64_t flags = message_number(&task->request, TAG_FLAGS, 0);
-  bool is_volatile = flags & ATTACH_FLAG_VOLATILE;
-  int tree = flags & ATTACH_FLAG_AT_ONCE ? -1 : mount_layer_by_layer(task, is_volatile);
-  return tree < 0 ? mount_at_once(task, is_volatile) : tree;
+  const struct message *request = &task->request;
+  uint64_t flags = message_number(request, TAG_FLAGS, 0);
+  char **lower = message_texts(request, TAG_LOWER, 0);
+  if (!lower) task_fail(task, "layers", ENOMEM);
+  struct overlay overlay = {
+      .lower = (const char *const *)lower,
+      .count = (int)message_count(request, TAG_LOWER),
+      .upper = message_text(request, TAG_UPPER, ""),
+      .work = message_text(request, TAG_WORK, ""),
+      .is_volatile = flags & ATTACH_FLAG_VOLATILE,
+  };
+  int tree = flags & ATTACH_FLAG_AT_ONCE ? -1 : mount_layer_by_layer(task, &overlay);
+  return tree < 0 ? mount_at_once(task, &overlay) : tree;
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "volume.h"
 
 enum { STARTTIME_COLUMN = 22, STAT_BYTES = 1024, KILL_TIMEOUT_MS = 30000 };
 enum { LEAVE_TIMEOUT_MS = 10000, UNMOUNT_STACK_BYTES = 16 * 1024 };
@@ -41,7 +42,7 @@ static int read_starttime(pid_t pid, uint64_t *starttime) {
 }
 
 // A descriptor of exactly the process that was meant, or a negative errno: it is opened before its start time is compared.
-static int open_process(const struct message *request) {
+int open_process(const struct message *request) {
   pid_t pid = (pid_t)message_number(request, TAG_PID, 0);
   uint64_t starttime = 0;
   if (pid <= 1) return -EINVAL;
@@ -136,9 +137,9 @@ static int leave_old_root(void) {
   return 0;
 }
 
-// Whoever lets go of an overlay last waits while the filesystem below it is synced. With this reference that is the exit of this process,
-// after its reply.
-static void hold(const char *path) { (void)!open(path, O_PATH | O_CLOEXEC); }
+// Whoever lets go of an overlay last waits while the filesystem below it is synced. With this reference to all mounts of a slot that is the exit of
+// this process, after its reply.
+static void hold(const char *path) { (void)!open(path, O_RDONLY | O_CLOEXEC); }
 
 // Until the pivot everything can be put back, so a failure leaves the slot as it was.
 static void change_root(struct task *task, int tree) {
@@ -153,6 +154,10 @@ static void change_root(struct task *task, int tree) {
     // The target is not followed when it is a symlink: an image cannot place these mounts elsewhere.
     if (mounts[moved] < 0 || move_to(mounts[moved], tree, carried[moved]) < 0) goto undo;
   }
+  // After the kernel's own, so that no link leads a volume into one of those.
+  step = "target";
+  if (place_volumes(task, tree) < 0) goto undo;
+  task->place = NULL;
   step = "pivot_root";
   if (fchdir(tree) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
     if (leave_old_root() < 0) task_fail(task, "old root", errno);
@@ -179,6 +184,7 @@ void serve_attach(struct task *task) {
   write_cgroups(task);
   uint64_t before_mount_us = now_us();
   bool seeded = seed_upper(task);
+  open_volumes(task, -1);
   int tree = mount_overlay(task);
   if (!seeded) seed_tree(task, tree);
   make_mount_points(task, tree);
@@ -193,6 +199,7 @@ void serve_attach(struct task *task) {
   sink_number(&task->sink, TAG_MOUNT_US, before_pivot_us - before_mount_us);
   sink_number(&task->sink, TAG_PIVOT_US, end_us - before_pivot_us);
   sink_number(&task->sink, TAG_TOTAL_US, end_us - task->started_us);
+  tell_mount_ids(task);
 }
 
 void serve_kill(struct task *task) {
@@ -201,9 +208,9 @@ void serve_kill(struct task *task) {
   if (process < 0 && process != -ESRCH) task_fail(task, "process", -process);
   if (process >= 0) {
     struct pollfd ended = {.fd = process, .events = POLLIN};
-    char root[64];
-    snprintf(root, sizeof root, "/proc/%d/root", (int)message_number(&task->request, TAG_PID, 0));
-    hold(root);
+    char mounts[64];
+    snprintf(mounts, sizeof mounts, "/proc/%d/ns/mnt", (int)message_number(&task->request, TAG_PID, 0));
+    hold(mounts);
     if (syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0U) < 0 && errno != ESRCH) task_fail(task, "signal", errno);
     int count = poll(&ended, 1, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms);
     if (count < 0) task_fail(task, "wait", errno);

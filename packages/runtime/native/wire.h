@@ -99,6 +99,9 @@ enum wire_tag {
   TAG_STARTED_US = 40,
   TAG_ENDED_US = 41,
   TAG_UPTIME_US = 42,
+  TAG_BLANK = 43,
+  TAG_VOLUME = 44,
+  TAG_MOUNT_ID = 45,
   TAG_HOSTNAME = 50,
   TAG_STARTTIME = 51,
   TAG_LOWER = 52,
@@ -147,6 +150,8 @@ enum attach_type {
   ATTACH_DISK_USAGE = 8,
   ATTACH_RUN = 9,
   ATTACH_FREEZE = 10,
+  ATTACH_MOUNT = 11,
+  ATTACH_UNMOUNT = 12,
 };
 
 enum attach_flag {
@@ -154,6 +159,7 @@ enum attach_flag {
   ATTACH_FLAG_NET_DOWN = 2,
   ATTACH_FLAG_PLAIN = 4,
   ATTACH_FLAG_AT_ONCE = 8,
+  ATTACH_FLAG_FORCE = 16,
 };
 
 enum proc_state {

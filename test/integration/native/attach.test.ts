@@ -253,7 +253,7 @@ describe("the helper", () => {
     execFileSync("kill", ["-STOP", String(slot.pid)]);
     const waiting = helper.diskUsage("/nowhere").catch((error: unknown) => error);
     expect(await waiting).toMatchObject({ errnoName: "ENOENT" });
-    const pid = execFileSync("pgrep", ["-n", "-f", `^${binaryPath}$`], { encoding: "utf8" }).trim();
+    const pid = execFileSync("pgrep", ["-P", String(process.pid), "-n", "-f", `^${binaryPath}$`], { encoding: "utf8" }).trim();
     const lost = helper
       .attach({ pid: 2, startTime: 0, lower: Array.from({ length: 500 }, () => "/x"), upper: "/x", work: "/x" })
       .catch((error: unknown) => error);

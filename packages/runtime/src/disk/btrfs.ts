@@ -2,11 +2,17 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
 import type { AttachOperations } from "../slots/attach-helper.ts";
+import { type Blanks, rangeOf } from "./blanks.ts";
 import type { DiskDriver, DiskPaths, Frozen } from "./driver.ts";
 import { draftsIn, frozenDraft, keptIn } from "./frozen-names.ts";
 import { SpareDisks } from "./spares.ts";
 
 const MB = 1024 * 1024;
+
+export interface BtrfsTraits {
+  enforcesLimits: boolean;
+  blanks: Blanks | null;
+}
 
 /** A subvolume per disk, its limit a simple quota: enforced exactly, destroyed without walking it. */
 export class BtrfsDisk implements DiskDriver {
@@ -16,26 +22,27 @@ export class BtrfsDisk implements DiskDriver {
   readonly #disks: string;
   readonly #frozen: string;
   readonly #attach: AttachOperations;
+  readonly #blanks: Blanks | null;
 
-  constructor(directory: string, attach: AttachOperations, enforcesLimits: boolean) {
+  constructor(directory: string, attach: AttachOperations, { enforcesLimits, blanks }: BtrfsTraits) {
     this.#disks = join(directory, "sandboxes");
     this.#frozen = join(directory, "frozen");
     this.#attach = attach;
+    this.#blanks = blanks;
     this.enforcesLimits = enforcesLimits;
     for (const path of [this.#disks, this.#frozen]) mkdirSync(path, { recursive: true, mode: 0o700 });
     this.spares = new SpareDisks(join(directory, "spares"), {
-      create: (path, limitMb) => this.#create(path, limitMb),
+      create: (path, limitMb, beside) => this.#create(path, limitMb, beside),
       delete: (path) => attach.diskDelete(path),
     });
   }
 
-  async create(id: string, limitMb: number): Promise<DiskPaths> {
+  async create(id: string, limitMb: number, below: readonly string[]): Promise<DiskPaths> {
     const path = join(this.#disks, id);
     if (existsSync(path)) throw fault("sandbox.start_failed", { step: "disk", id }, { message: "the sandbox has a disk already" });
     try {
-      const spare = this.spares.take(limitMb);
-      if (spare !== null) renameSync(spare, path);
-      else await this.#create(path, limitMb);
+      const beside = new Set(below.map(rangeOf).filter((range) => range > 0));
+      renameSync(this.spares.take(limitMb, beside) ?? (await this.spares.make(limitMb, beside)), path);
     } catch (cause) {
       throw fault("sandbox.start_failed", { step: "disk", id }, { cause });
     }
@@ -92,7 +99,9 @@ export class BtrfsDisk implements DiskDriver {
     return readdirSync(this.#disks);
   }
 
-  async #create(path: string, limitMb: number): Promise<void> {
-    await this.#attach.diskCreate({ path, limitBytes: this.enforcesLimits ? limitMb * MB : 0 });
+  async #create(path: string, limitMb: number, beside: ReadonlySet<number>): Promise<number> {
+    const blank = this.#blanks?.next(beside);
+    await this.#attach.diskCreate({ path, limitBytes: this.enforcesLimits ? limitMb * MB : 0, blank: blank?.path });
+    return blank?.range ?? 0;
   }
 }

@@ -18,8 +18,11 @@ export interface Frozen {
 export interface DiskDriver {
   readonly kind: "btrfs" | "plain";
   readonly enforcesLimits: boolean;
-  /** A new, empty disk. One that exists is sandbox.start_failed: two sandboxes never share one. */
-  create(id: string, limitMb: number): Promise<DiskPaths>;
+  /**
+   * A new, empty disk, to be stacked on these directories: no file of it has the inode number of one of theirs. One that exists is sandbox.start_failed:
+   * two sandboxes never share one.
+   */
+  create(id: string, limitMb: number, below: readonly string[]): Promise<DiskPaths>;
   has(id: string): boolean;
   paths(id: string): DiskPaths;
   /** Absent is success. */

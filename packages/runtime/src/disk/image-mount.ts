@@ -15,10 +15,10 @@ export interface ImageMount {
   sizeMb: number | null;
 }
 
-/** Mounts the btrfs image at its directory; one that is mounted already, by an earlier run, is adopted. */
-export async function mountImage({ image, directory, sizeMb }: ImageMount): Promise<void> {
+/** Mounts the btrfs image at its directory; one that is mounted already, by an earlier run, is adopted: sandboxes may run on it. */
+export async function mountImage({ image, directory, sizeMb }: ImageMount): Promise<"mounted" | "adopted"> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (mountAt(directory)?.fsType === "btrfs") return;
+  if (mountAt(directory)?.fsType === "btrfs") return "adopted";
   if (!existsSync(image)) await makeImage(image, sizeMb);
   const device = await attachLoop(image);
   try {
@@ -26,6 +26,17 @@ export async function mountImage({ image, directory, sizeMb }: ImageMount): Prom
   } catch (error) {
     await runCommand("losetup", ["--detach", device]);
     throw error;
+  }
+  return "mounted";
+}
+
+/** What is done with the image's device meanwhile, where nothing uses the directory yet. */
+export async function whileUnmounted(mount: ImageMount, work: (device: string) => Promise<void>): Promise<void> {
+  await runCommand("umount", [mount.directory]);
+  try {
+    await work(await attachLoop(mount.image));
+  } finally {
+    await mountImage(mount);
   }
 }
 

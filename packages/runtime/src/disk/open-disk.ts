@@ -2,12 +2,14 @@ import { mkdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@banyan/kernel";
 import type { AttachOperations } from "../slots/attach-helper.ts";
+import { type Blanks, makeBlanks, readBlanks } from "./blanks.ts";
 import { BtrfsDisk } from "./btrfs.ts";
 import type { DiskDriver, DiskRoot } from "./driver.ts";
-import { mountImage, unmountImage } from "./image-mount.ts";
+import { type ImageMount, mountImage, unmountImage } from "./image-mount.ts";
 import { PlainDisk } from "./plain.ts";
 
 const BTRFS_MAGIC = 0x9123683e;
+const SHARED_NUMBERS = "a new file of a sandbox can have the inode number of one in its image or its parent";
 
 export interface OpenDiskOptions {
   dataDir: string;
@@ -40,7 +42,10 @@ async function openBtrfs({ dataDir, sizeMb, attach, warn }: OpenDiskOptions, dir
   const image = { image: join(dataDir, "disk.img"), directory, sizeMb };
   const onBtrfs = statfsSync(dataDir).type === BTRFS_MAGIC;
   if (onBtrfs) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  else await mountImage(image);
+  const isFresh = !onBtrfs && (await mountImage(image)) === "mounted";
+  const blanks = await openBlanks(isFresh ? image : null, directory, { attach, warn });
+  // However that ended.
+  if (!onBtrfs) await mountImage(image);
   let enforcesLimits = true;
   try {
     await attach.diskEnable(directory);
@@ -48,12 +53,28 @@ async function openBtrfs({ dataDir, sizeMb, attach, warn }: OpenDiskOptions, dir
     enforcesLimits = false;
     warn("this kernel has no simple quotas: disk limits are not enforced", messageOf(error));
   }
-  const driver = new BtrfsDisk(directory, attach, enforcesLimits);
+  const driver = new BtrfsDisk(directory, attach, { enforcesLimits, blanks });
   await driver.spares.clear();
   return diskRoot(directory, driver, async () => {
     await driver.spares.settled();
     if (!onBtrfs) await unmountImage(image);
   });
+}
+
+/** `image`: where this process alone has mounted it. Without blanks all is as it should be but for the inode numbers. */
+async function openBlanks(
+  image: ImageMount | null,
+  directory: string,
+  { attach, warn }: Pick<OpenDiskOptions, "attach" | "warn">,
+): Promise<Blanks | null> {
+  try {
+    const blanks = readBlanks(directory) ?? (image === null ? null : await makeBlanks(image, attach));
+    if (blanks !== null) return blanks;
+    warn(SHARED_NUMBERS, "the disk is not an image that only this process has mounted");
+  } catch (error) {
+    warn(SHARED_NUMBERS, messageOf(error));
+  }
+  return null;
 }
 
 function diskRoot(directory: string, driver: DiskDriver, close: () => Promise<void>): DiskRoot {

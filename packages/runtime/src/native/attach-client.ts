@@ -1,9 +1,10 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import type { CgroupWrite } from "../cgroup/cgroup.ts";
+import { mountIds, type VolumeRequest, volumeField } from "./attach-volumes.ts";
 import { readError } from "./connection.ts";
 import { encodeFrame, type Field, Fields, FrameDecoder } from "./frame.ts";
-import { NativeError } from "./native-error.ts";
+import { NativeError, protocolViolation } from "./native-error.ts";
 import { AttachFlag, AttachType, Tag, Type } from "./wire.ts";
 
 const DEADLINE_MS = 30_000;
@@ -30,13 +31,19 @@ export interface AttachRequest {
   netDown?: boolean;
   /** Mounts as on a kernel that takes no layer by itself, which is otherwise found out: up to some 200 layers. */
   mountAtOnce?: boolean;
+  volumes?: readonly VolumeRequest[];
 }
+
+/** A volume for a slot that runs. `lower` and `upper` as its attach had them, for a `cow`. */
+export type MountRequest = Pick<AttachRequest, "pid" | "startTime" | "lower" | "upper" | "mountAtOnce"> & { volume: VolumeRequest };
 
 export interface AttachTiming {
   mountUs: number;
   pivotUs: number;
   cgroupUs: number;
   totalUs: number;
+  /** As the kernel counts the mounts of the volumes, in their order. */
+  mountIds: number[];
 }
 
 interface Waiting {
@@ -87,6 +94,7 @@ export class AttachClient {
       [Tag.Work, request.work],
       ...(request.seeds ?? []).map(({ path, content }): Field => [Tag.Seed, pair(path, content)]),
       ...cgroupFields(request.cgroups ?? []),
+      ...(request.volumes ?? []).map(volumeField),
     ];
     if (request.hostname !== undefined) fields.push([Tag.Hostname, request.hostname]);
     const flags =
@@ -100,7 +108,34 @@ export class AttachClient {
       pivotUs: reply.number(Tag.PivotUs),
       cgroupUs: reply.number(Tag.CgroupUs),
       totalUs: reply.number(Tag.TotalUs),
+      mountIds: mountIds(reply),
     };
+  }
+
+  /** Mounts a volume in a slot that runs; its id for `unmount`. */
+  async mount(request: MountRequest): Promise<number> {
+    const fields: Field[] = [
+      [Tag.Pid, request.pid],
+      [Tag.Starttime, request.startTime],
+      volumeField(request.volume),
+      [Tag.Upper, request.upper],
+      ...request.lower.map((path): Field => [Tag.Lower, path]),
+    ];
+    if (request.mountAtOnce) fields.push([Tag.Flags, AttachFlag.AtOnce]);
+    const [id] = mountIds(await this.#request(AttachType.Mount, fields));
+    if (id === undefined) throw protocolViolation("a mount without an id");
+    return id;
+  }
+
+  /** Gone already is success. EBUSY while something uses it, unless by `force`: then what is open stays so until it is closed. */
+  async unmount(request: { pid: number; startTime: number; mountId: number; force: boolean }): Promise<void> {
+    const fields: Field[] = [
+      [Tag.Pid, request.pid],
+      [Tag.Starttime, request.startTime],
+      [Tag.MountId, request.mountId],
+    ];
+    if (request.force) fields.push([Tag.Flags, AttachFlag.Force]);
+    await this.#request(AttachType.Unmount, fields);
   }
 
   /** Resolves when the process, and with it its whole pid namespace, is gone. Gone already is success. */
@@ -114,12 +149,16 @@ export class AttachClient {
     await this.#request(AttachType.Kill, fields, timeoutMs + DEADLINE_MS);
   }
 
-  /** A directory for one sandbox holding `upper` and `work`. `limitBytes` 0 is no limit; `plain` where there is no btrfs. */
-  async diskCreate(request: { path: string; limitBytes?: number; plain?: boolean }): Promise<void> {
+  /**
+   * A directory for one sandbox holding `upper` and `work`. `limitBytes` 0 is no limit; `plain` where there is no btrfs; with `blank` a snapshot of that
+   * disk.
+   */
+  async diskCreate(request: { path: string; limitBytes?: number; plain?: boolean; blank?: string | undefined }): Promise<void> {
     const fields: Field[] = [
       [Tag.Path, request.path],
       [Tag.Limit, request.limitBytes ?? 0],
     ];
+    if (request.blank !== undefined) fields.push([Tag.Blank, request.blank]);
     if (request.plain) fields.push([Tag.Flags, AttachFlag.Plain]);
     await this.#request(AttachType.DiskCreate, fields);
   }

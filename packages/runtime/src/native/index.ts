@@ -1,4 +1,5 @@
 export * from "./attach-client.ts";
+export type { VolumeRequest } from "./attach-volumes.ts";
 export * from "./build.ts";
 export * from "./exec.ts";
 export * from "./file-entry.ts";

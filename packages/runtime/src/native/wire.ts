@@ -97,6 +97,9 @@ export const Tag = {
   StartedUs: 40,
   EndedUs: 41,
   UptimeUs: 42,
+  Blank: 43,
+  Volume: 44,
+  MountId: 45,
   Hostname: 50,
   Starttime: 51,
   Lower: 52,
@@ -144,6 +147,8 @@ export const AttachType = {
   DiskUsage: 8,
   Run: 9,
   Freeze: 10,
+  Mount: 11,
+  Unmount: 12,
 } as const;
 
 export const AttachFlag = {
@@ -151,6 +156,7 @@ export const AttachFlag = {
   NetDown: 2,
   Plain: 4,
   AtOnce: 8,
+  Force: 16,
 } as const;
 
 export const ProcState = {

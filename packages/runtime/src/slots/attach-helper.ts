@@ -3,7 +3,18 @@ import { AttachClient } from "../native/index.ts";
 /** What the node asks of the native helper. */
 export type AttachOperations = Pick<
   AttachClient,
-  "attach" | "kill" | "diskCreate" | "diskDelete" | "diskLimit" | "diskUsage" | "diskEnable" | "cgroup" | "run" | "freeze"
+  | "attach"
+  | "mount"
+  | "unmount"
+  | "kill"
+  | "diskCreate"
+  | "diskDelete"
+  | "diskLimit"
+  | "diskUsage"
+  | "diskEnable"
+  | "cgroup"
+  | "run"
+  | "freeze"
 >;
 
 export interface AttachHelperOptions {
@@ -29,6 +40,8 @@ export class AttachHelper implements AttachOperations {
   }
 
   attach: AttachClient["attach"] = (request) => this.#client.attach(request);
+  mount: AttachClient["mount"] = (request) => this.#client.mount(request);
+  unmount: AttachClient["unmount"] = (request) => this.#client.unmount(request);
   kill: AttachClient["kill"] = (request) => this.#client.kill(request);
   diskCreate: AttachClient["diskCreate"] = (request) => this.#client.diskCreate(request);
   diskDelete: AttachClient["diskDelete"] = (path) => this.#client.diskDelete(path);

@@ -120,9 +120,10 @@ async function claimSlot(parts: NodeParts, order: StartOrder, waitMs: number, un
   return held;
 }
 
-async function makeDisk({ disk }: NodeParts, order: StartOrder, before: JournalEntry | undefined, undo: Undo): Promise<void> {
+async function makeDisk({ disk, layers }: NodeParts, order: StartOrder, before: JournalEntry | undefined, undo: Undo): Promise<void> {
   if (order.fresh) {
-    await disk.driver.create(order.sandboxId, order.resources.diskMb);
+    const below = order.layers.map(({ digest }) => layers.path(digest));
+    await disk.driver.create(order.sandboxId, order.resources.diskMb, below);
     undo.add(() => disk.driver.delete(order.sandboxId));
   } else if (before?.resources.diskMb !== order.resources.diskMb) {
     await disk.driver.limit(order.sandboxId, order.resources.diskMb);
