@@ -204,10 +204,10 @@ it(
       );
     expect(await codeOf(checkReachable(store.remote()))).toBeNull();
     const wrong = store.remote({ secrets: { access_key_id: "nobody", secret_access_key: SECRET } });
-    expect(await codeOf(checkReachable(wrong))).toBe("volume.unreachable");
+    expect(await codeOf(checkReachable(wrong))).toBe("request.invalid");
     const nowhere = store.remote({ options: { ...store.remote().options, endpoint: "http://127.0.0.1:9" } });
     expect(await codeOf(checkReachable(nowhere))).toBe("volume.unreachable");
-      expect(left()).toEqual([]);
+    expect(left()).toEqual([]);
   },
   TEST_MS,
 );

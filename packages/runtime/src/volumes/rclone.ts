@@ -8,6 +8,8 @@ import { checkRemote, obscuredSecrets } from "./remote-options.ts";
 const REQUEST_LIMITS = ["--timeout=15s", "--contimeout=5s", "--retries=1", "--low-level-retries=3"] as const;
 const LOOK_TIMEOUT_MS = 30_000;
 const RETRY_AFTER_MS = 5_000;
+/** In the words of stores that answer, and do not let us in. */
+const REFUSED = /status code: 40[0-4]|\b40[13] |AccessDenied|AuthenticationFailed|unable to authenticate|Unauthorized|Forbidden/;
 const NAME = "volume";
 const HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -47,12 +49,17 @@ async function obscure(secret: string): Promise<string> {
   return stdout.trim();
 }
 
-/** Looks once whether the remote can be read, so that wrong credentials are told at once and not by every later I/O. Throws volume.unreachable. */
+/**
+ * Looks once whether the remote can be read, so that wrong credentials are told at once and not by every later I/O. Throws request.invalid where the
+ * store does not let us in, volume.unreachable where it does not answer.
+ */
 export async function checkReachable(remote: Remote): Promise<void> {
   const args = ["lsf", remoteName(remote), "--max-depth=1", "--log-level=ERROR", ...REQUEST_LIMITS];
   const { exitCode, stderr } = await tryCommand("rclone", args, { env: await rcloneEnvironment(remote), timeoutMs: LOOK_TIMEOUT_MS });
   if (exitCode === 0 || /directory not found/.test(stderr)) return;
-  throw objectsUnreachable(exitCode === null ? `no answer within ${LOOK_TIMEOUT_MS} ms` : lastLine(stderr));
+  const reason = exitCode === null ? `no answer within ${LOOK_TIMEOUT_MS} ms` : reasonIn(stderr);
+  if (!REFUSED.test(stderr)) throw objectsUnreachable(reason);
+  throw fault("request.invalid", { issues: [{ path: ["remote"], message: `the store refuses us: ${reason}` }] });
 }
 
 export interface MountArgs {
@@ -89,4 +96,5 @@ export const mountArgs = ({ remote, mountPoint, cacheDir, cacheMb, logPath }: Mo
 export const objectsUnreachable = (reason: string): Error =>
   fault("volume.unreachable", { store: OBJECT_STORE, reason: reason.slice(0, 500), retryAfterMs: RETRY_AFTER_MS });
 
-const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
+/** What the store said, without the times and requests around it. */
+const reasonIn = (text: string): string => (/last error was: (.+)/.exec(text)?.[1] ?? text.trim().split("\n").at(-1) ?? "").slice(0, 500);
