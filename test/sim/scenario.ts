@@ -72,6 +72,7 @@ function rowOf(random: Random, now: number): ForkRow {
       user: null,
       network: { egress: "closed", allow: [] },
       resources: { cpu: 1, memoryMb: SANDBOX_MB, pids: 64, diskMb: SANDBOX_MB },
+      volumes: [],
     },
     frozenId: isImage ? null : `frz_${random.text(26)}`,
     base: null,

@@ -5,6 +5,7 @@ import { doubtBatch, resumeStart, settleBatch, startBatch } from "./fork-batches
 import { cancelFork, carryOutEnd, lookForEnd, settleDelete } from "./fork-end.ts";
 import { type Child, LiveFork } from "./fork-live.ts";
 import { type Batch, ForkMemory } from "./fork-memory.ts";
+import { beginResolving, finishResolving, retryResolving } from "./fork-mounts.ts";
 import { loseNode } from "./fork-node-loss.ts";
 import type { Answer, Report } from "./fork-outcomes.ts";
 import { type PlanView, planForks } from "./fork-plan.ts";
@@ -12,6 +13,7 @@ import { awaitReport, hearReports, type Interruption, removeStarting, type Sandb
 import { startingSandbox } from "./fork-sandbox.ts";
 import { type ForkWrite, mergeSteps, type Step, takeSteps } from "./fork-steps.ts";
 import { type NodesView, tickForks } from "./fork-tick.ts";
+import type { Mounts } from "./mounts.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export type { Batch } from "./fork-memory.ts";
@@ -73,11 +75,11 @@ export class ForkBook {
     return owner?.fork.hasCommand === true && owner.child.state === "running";
   }
 
-  /** A new fork, or one from its rows after a restart. */
-  add(row: ForkRow, children: readonly LoadedChild[], now: number): void {
+  /** A new fork, or one from its rows after a restart. `mounts` null: what is known of its volumes is in its row. */
+  add(row: ForkRow, children: readonly LoadedChild[], now: number, mounts: Mounts | null = null): void {
     const memory = this.#memory;
     if (hasEnded(row.state) || memory.forks.has(row.id)) return;
-    const fork = new LiveFork(row);
+    const fork = new LiveFork(row, mounts);
     memory.forks.set(row.id, fork);
     for (const loaded of children) this.#load(fork, fork.load(loaded));
     fork.loaded();
@@ -90,6 +92,7 @@ export class ForkBook {
     if (row.state === "preparing") beginPreparing(memory, fork, now);
     else if (row.state === "ending") carryOutEnd(memory, fork, now);
     else lookForEnd(memory, fork, now);
+    if (fork.mounts === null && (fork.head.state === "preparing" || fork.head.state === "running")) beginResolving(memory, fork, now);
   }
 
   /** Drops it from memory: another process has it, or its rows are to be read anew. */
@@ -202,6 +205,17 @@ export class ForkBook {
   unprepared(forkId: string, failure: { reason: string; final: boolean }, now: number): void {
     const fork = this.get(forkId);
     if (fork !== undefined) retryPreparing(this.#memory, fork, failure, now);
+  }
+
+  resolved(forkId: string, mounts: Mounts): void {
+    const fork = this.get(forkId);
+    if (fork !== undefined) finishResolving(fork, mounts);
+  }
+
+  /** `final`: its volumes are gone. */
+  unresolved(forkId: string, failure: { reason: string; final: boolean }, now: number): void {
+    const fork = this.get(forkId);
+    if (fork !== undefined) retryResolving(this.#memory, fork, failure, now);
   }
 
   /** Other nodes can fetch the stack. */

@@ -1,4 +1,4 @@
-import { type ForkCommand, type ForkEach, hostnameOf, type StackLayer, type StartManyOrder } from "@banyan/contracts";
+import { type ForkCommand, type ForkEach, hostnameOf, type MountOrder, type StackLayer, type StartManyOrder } from "@banyan/contracts";
 import type { ForkRow } from "./fork.ts";
 
 /** What one child has of its own. */
@@ -63,7 +63,11 @@ export class ForkChildren {
   }
 
   /** The message that has these started. The base must be known. */
-  order(nodeId: string, children: readonly { index: number; sandboxId: string }[], slotWaitMs: number): StartManyOrder {
+  order(
+    nodeId: string,
+    children: readonly { index: number; sandboxId: string }[],
+    { mounts, slotWaitMs }: { mounts: MountOrder[]; slotWaitMs: number },
+  ): StartManyOrder {
     const { id, orgId, spec, base, template } = this.#row;
     if (base === null) throw new RangeError(`${id} has no base yet`);
     return {
@@ -75,7 +79,7 @@ export class ForkChildren {
       user: template.user ?? base.config.user,
       resources: template.resources,
       network: template.network,
-      mounts: [],
+      mounts,
       command: spec.command === null ? null : commandOf(spec.command, spec.after),
       deadlineMs: slotWaitMs,
       children: children.map(({ index, sandboxId }) => {

@@ -3,6 +3,7 @@ import { assert } from "@banyan/kernel";
 import { type ChildError, type ChildRow, type ForkRow, type LoadedChild, NO_COUNTS } from "./fork.ts";
 import { ForkChildren } from "./fork-children.ts";
 import type { ForkAction, ForkHead, NewSandbox, SandboxEnd, Step } from "./fork-steps.ts";
+import { type Mounts, NO_MOUNTS } from "./mounts.ts";
 
 /** A child in memory. Its outcome is not kept: it is in its row. */
 export interface Child extends ChildRow {
@@ -61,6 +62,9 @@ export class LiveFork {
   /** Deletes that were sent and not answered. */
   removing = 0;
   preparing: { tries: number; dueAt: number | null } = { tries: 0, dueAt: null };
+  /** Null while it is not known how a node comes by its volumes. */
+  mounts: Mounts | null;
+  readonly resolving: { tries: number; dueAt: number | null } = { tries: 0, dueAt: null };
   shipping: { tries: number; dueAt: number | null; underWay: boolean } = { tries: 0, dueAt: null, underWay: false };
   readonly queue: Step[] = [];
   /** Steps ever queued. */
@@ -68,8 +72,9 @@ export class LiveFork {
   version: number;
   eventSeq: number;
 
-  constructor(row: ForkRow) {
+  constructor(row: ForkRow, mounts: Mounts | null) {
     this.row = row;
+    this.mounts = row.template.volumes.length === 0 ? NO_MOUNTS : mounts;
     this.children = new ForkChildren(row);
     const { state, stateReason, endsAs, deletesAll, restState, restError, inWaves, winner, base, freeze, startedAt, endedAt } = row;
     this.head = { state, stateReason, endsAs, deletesAll, restState, restError, inWaves, winner, base, freeze, startedAt, endedAt };

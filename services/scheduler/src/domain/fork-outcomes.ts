@@ -1,4 +1,4 @@
-import type { ForkOutcome, StartRefusal } from "@banyan/contracts";
+import type { ErrorCode, ForkOutcome, StartRefusal } from "@banyan/contracts";
 import { unreachable } from "@banyan/kernel";
 import type { z } from "zod";
 import type { ChildError } from "./fork.ts";
@@ -6,6 +6,7 @@ import { coolOff } from "./fork-cool-off.ts";
 import { INTERRUPTED, NO_SCORE, SANDBOX_DIED } from "./fork-errors.ts";
 import type { Child, Draft, Grace, LiveFork } from "./fork-live.ts";
 import { scoreOf } from "./fork-score.ts";
+import { isMountRefusal } from "./mounts.ts";
 
 export type Answer =
   | { kind: "started"; totalMs: number }
@@ -27,6 +28,7 @@ interface Owners {
 
 /** Starts that may fail on their nodes before the child has failed. */
 const FAILURES_MAX = 3;
+const STORE_LOST: ErrorCode = "volume.unreachable";
 
 /** What children come to, in one step of their fork. */
 export class ChildOutcomes {
@@ -59,9 +61,14 @@ export class ChildOutcomes {
         break;
       case "failed":
         coolOff(fork, nodeId, 0, draft.at);
+        // The node has lost the store, and its next heartbeat says so: nothing is wrong with the child.
+        if (answer.code === STORE_LOST) {
+          this.#takeBack(child);
+          break;
+        }
         child.failures++;
         child.error = { code: answer.code, message: answer.message };
-        if (child.failures < FAILURES_MAX) this.#takeBack(child);
+        if (child.failures < FAILURES_MAX && !isMountRefusal(answer.code)) this.#takeBack(child);
         else {
           draft.freed.push(sandboxId);
           this.close(child, "failed", child.error);

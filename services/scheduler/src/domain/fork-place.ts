@@ -70,6 +70,9 @@ export function fitting({ capacity, used }: Room, amounts: Amounts): number {
 /** Sums of fractions of cores are not exact. */
 const ROUNDING = 1e-6;
 
+/** With volumes and size such as these, now or later. */
+export const couldTake = (room: Room, wish: Wish): boolean => reaches(room, wish.stores) && fitting(room, wish.amounts) > 0;
+
 /** How many of these a room can take now. */
 export function roomFor(room: Room, wish: Wish, batchMax: number): number {
   if (wish.avoided.has(room.nodeId) || room.batchesLeft <= 0 || !reaches(room, wish.stores)) return 0;

@@ -1,8 +1,9 @@
 import { LIMITS, type Quota } from "@banyan/contracts";
 import type { Draft, LiveFork } from "./fork-live.ts";
-import { type Allotment, allot, fitting, type Room, roomFor, roomsOf, type Wish } from "./fork-place.ts";
+import { type Allotment, allot, couldTake, type Room, roomFor, roomsOf, type Wish } from "./fork-place.ts";
 import { roomShortage } from "./fork-shortage.ts";
-import { amountsOf, type Candidate } from "./place.ts";
+import { NO_MOUNTS } from "./mounts.ts";
+import { amountsOf, type Candidate, reaches } from "./place.ts";
 
 /** What a round of planning looks at. */
 export interface PlanView {
@@ -39,12 +40,16 @@ const PLANNED_MAX = 10_000;
  * others; the same among one organisation's forks. What nobody takes of its share is offered to all once more.
  */
 export function planForks(forks: readonly LiveFork[], batches: Iterable<Sent>, view: PlanView, planner: Planner): void {
-  const waiting = forks.filter((fork) => fork.waiting > 0);
+  const waiting = forks.filter((fork) => fork.waiting > 0 && fork.mounts !== null);
   if (waiting.length > 0) {
     const round = new Round(batches, view, planner);
     for (const share of [true, false]) round.serve(waiting, share);
   }
-  for (const fork of forks) if (fork.waiting === 0) setReason(planner, fork, null, fork.head.inWaves);
+  for (const fork of forks) {
+    if (fork.waiting === 0) setReason(planner, fork, null, fork.head.inWaves);
+    // At the first try nobody has to know.
+    else if (fork.mounts === null && fork.resolving.tries > 0) setReason(planner, fork, "volumes", fork.head.inWaves);
+  }
 }
 
 class Round {
@@ -139,6 +144,7 @@ class Round {
 
   #wishOf(fork: LiveFork, count: number): Wish {
     const { row, head } = fork;
+    const { stores } = fork.mounts ?? NO_MOUNTS;
     const avoided = new Set<string>();
     for (const [nodeId, { until }] of fork.coolOff) if (until > this.#view.now) avoided.add(nodeId);
     return {
@@ -147,10 +153,13 @@ class Round {
       spread: row.spec.spread,
       sourceNodeId: head.base?.nodeId ?? null,
       shipped: head.base !== null && head.base.shipped !== null,
-      sourceShare: row.spec.spread === "spread" ? Math.ceil(row.spec.count / Math.max(1, this.#rooms.length)) : Number.MAX_SAFE_INTEGER,
+      sourceShare:
+        row.spec.spread === "spread"
+          ? Math.ceil(row.spec.count / Math.max(1, this.#rooms.filter((room) => reaches(room, stores)).length))
+          : Number.MAX_SAFE_INTEGER,
       has: fork.onNode,
       avoided,
-      stores: [],
+      stores,
     };
   }
 
@@ -172,7 +181,7 @@ class Round {
   }
 
   #isWantedElsewhere(wish: Wish): boolean {
-    return this.#rooms.some((room) => room.nodeId !== wish.sourceNodeId && fitting(room, wish.amounts) > 0);
+    return this.#rooms.some((room) => room.nodeId !== wish.sourceNodeId && couldTake(room, wish));
   }
 
   /** Null: nothing that anyone has to know, it goes on at once or as others finish. */
@@ -180,7 +189,8 @@ class Round {
     if (parallel === 0) return null;
     if (quota === 0) return "quota";
     const wish = this.#wishOf(fork, 1);
-    if (paced === 0 || this.#rooms.some((room) => room.batchesLeft <= 0 && room.slotsFree > 0 && fitting(room, wish.amounts) > 0)) {
+    if (this.#rooms.length > 0 && !this.#rooms.some((room) => reaches(room, wish.stores))) return "volumes";
+    if (paced === 0 || this.#rooms.some((room) => room.batchesLeft <= 0 && room.slotsFree > 0 && couldTake(room, wish))) {
       return fork.head.stateReason;
     }
     if (!wish.shipped && this.#isWantedElsewhere(wish)) return "shipping";
@@ -221,7 +231,7 @@ function setReason(planner: Planner, fork: LiveFork, reason: string | null, inWa
 
 /** Some run, or will, before the rest. */
 const WAVES: ReadonlySet<string> = new Set(["no_room", "over_capacity", "quota"]);
-const WAITS: ReadonlySet<string> = new Set(["no_room", "none_fits", "over_capacity", "quota", "shipping"]);
+const WAITS: ReadonlySet<string> = new Set(["no_room", "none_fits", "over_capacity", "quota", "shipping", "volumes"]);
 
 /** Sums of fractions of cores are not exact. */
 const ROUNDING = 1e-6;

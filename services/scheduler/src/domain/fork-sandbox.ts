@@ -31,7 +31,7 @@ export function startingSandbox({ row, children, head }: LiveFork, { index, sand
 }
 
 function specOf({ template, spec }: LiveFork["row"], children: LiveFork["children"], index: number): SandboxSpec {
-  const { image, resources, workdir, user, network } = template;
+  const { image, resources, workdir, user, network, volumes } = template;
   const { name, env } = children.own(index);
   const { labels, lifetime } = spec;
   return {
@@ -45,6 +45,6 @@ function specOf({ template, spec }: LiveFork["row"], children: LiveFork["childre
     user,
     network,
     lifetime,
-    volumes: [],
+    volumes,
   };
 }

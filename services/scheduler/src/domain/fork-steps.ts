@@ -40,6 +40,8 @@ export interface ForkHead {
 export type ForkAction =
   /** Freeze the source; then `prepared` or `unprepared`. */
   | { kind: "prepare" }
+  /** Make orders of its volumes; then `resolved` or `unresolved`. */
+  | { kind: "resolve" }
   /** Put the stack where other nodes can fetch it; then `shipped` or `unshipped`. */
   | { kind: "ship"; nodeId: string; layers: StackLayer[] }
   /** Then `settled`, `refusedWhole` or `uncertain`. */

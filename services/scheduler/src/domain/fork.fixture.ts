@@ -60,6 +60,7 @@ export function forkRow(spec: Partial<ForkSpec> = {}, row: Partial<ForkRow> = {}
       user: null,
       network: { egress: "open", allow: [] },
       resources: RESOURCES,
+      volumes: [],
     },
     frozenId: null,
     base: { layers, shipped: layers, nodeId: null, imageId: "img_1", config },

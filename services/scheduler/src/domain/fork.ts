@@ -13,6 +13,7 @@ import type {
   Quota,
   Resources,
   SandboxState,
+  VolumeMount,
 } from "@banyan/contracts";
 
 export type Freeze = NonNullable<Fork["freeze"]>;
@@ -28,6 +29,8 @@ export interface ForkTemplate {
   user: string | null;
   network: NetworkPolicy;
   resources: Resources;
+  /** The source's and the fork's own, with ids. */
+  volumes: VolumeMount[];
 }
 
 /** The whole row of a fork. */
@@ -102,7 +105,7 @@ export const hasEnded = (state: ForkState): boolean => state === "done" || state
 /** What others may know of a fork. */
 export function forkOf(row: ForkRow): Fork {
   const { id, orgId, source, spec, state, stateReason, freeze, counts, inWaves, winner, version, createdAt, startedAt, endedAt } = row;
-  const includes = ["files"];
+  const includes = row.template.volumes.length > 0 ? ["files", "volumes"] : ["files"];
   const { deadlineAt } = row;
   return {
     id,

@@ -9,13 +9,16 @@ import {
   type NetworkPolicy,
   type Resources,
   type RunFork,
+  type VolumeMount,
 } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { Context } from "../context.ts";
 import { type ForkRow, type ForkTemplate, NO_COUNTS } from "../domain/fork.ts";
 import { checkFork } from "../domain/fork-check.ts";
+import { type Mounts, mountIssue, mountsOfChildren } from "../domain/mounts.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
 import type { Stack } from "../domain/sandbox.ts";
+import { resolveMounts } from "../mounts.ts";
 
 export type ForkOrder = InputOf<typeof RunFork>;
 
@@ -23,6 +26,7 @@ const OPEN: NetworkPolicy = { egress: "open", allow: [] };
 const NOTHING_USED = { sandboxes: 0, cpu: 0, memoryMb: 0 };
 
 interface Source {
+  /** With the source's own volumes. */
   template: ForkTemplate;
   stack: Stack;
   /** Its files are on a node and have to be frozen there first. */
@@ -41,9 +45,11 @@ export async function admit(ctx: Context, order: ForkOrder): Promise<ForkRow> {
   refuse(checkFork(spec, { ...found.stack.config.env, ...found.template.env }));
   const shortage = shortageOf(NOTHING_USED, chargeOf("starting", found.template.resources), quota);
   if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
-  const row = rowOf(order, found, ctx.clock.now());
+  const mounts = await mountsOf(ctx, orgId, found.template.volumes, spec.volumes);
+  const template = { ...found.template, volumes: mounts.declared };
+  const row = rowOf(order, { ...found, template }, ctx.clock.now());
   if (await ctx.store.insertFork(row)) {
-    ctx.forks.add(row);
+    ctx.forks.add(row, mounts);
     return row;
   }
   const other = await ctx.store.readFork(forkId);
@@ -60,6 +66,13 @@ function refuse(issues: readonly unknown[]): void {
   if (issues.length > 0) throw fault("request.invalid", { issues });
 }
 
+async function mountsOf(ctx: Context, orgId: string, source: readonly VolumeMount[], own: readonly VolumeMount[]): Promise<Mounts> {
+  const { mounts, kept } = mountsOfChildren(source, own);
+  const issue = mountIssue(mounts, kept, (asked) => ["volumes", asked]);
+  refuse(issue === null ? [] : [issue]);
+  return resolveMounts(ctx, orgId, mounts);
+}
+
 async function sandboxSource(
   ctx: Context,
   orgId: string,
@@ -70,7 +83,7 @@ async function sandboxSource(
   const { state, epoch, nodeId, stack, hasDisk } = sandbox;
   if (state !== "running" && state !== "stopped") throw fault("sandbox.illegal_transition", { state, epoch, command: "fork" });
   if (hasDisk && (nodeId === null || !ctx.nodes.isReachable(nodeId))) throw fault("node.unreachable", { nodeId });
-  const { image, env, workdir, user, network, resources } = sandbox.spec;
+  const { image, env, workdir, user, network, resources, volumes } = sandbox.spec;
   const template = {
     image,
     parentId: sandboxId,
@@ -79,6 +92,7 @@ async function sandboxSource(
     user,
     network: spec.network ?? network,
     resources: { ...resources, ...given(spec.resources) },
+    volumes,
   };
   return { template, stack, hasDisk };
 }
@@ -91,7 +105,7 @@ async function imageSource(
 ): Promise<Source> {
   const stack = await ctx.images.resolve(orgId, image);
   const resources = { ...DEFAULT_RESOURCES, ...given(stack.config.resources), ...given(spec.resources) };
-  const template = { image, parentId: null, env: {}, workdir: null, user: null, network: spec.network ?? OPEN, resources };
+  const template = { image, parentId: null, env: {}, workdir: null, user: null, network: spec.network ?? OPEN, resources, volumes: [] };
   return { template, stack, hasDisk: false };
 }
 
@@ -135,7 +149,7 @@ function rowOf({ orgId, forkId, source, spec, quota }: ForkOrder, { template, st
 
 /** Why an order that nobody waits for will never become a fork, or null where it may yet. */
 export function refusalOf(error: unknown): string | null {
-  if (isFault(error, "node.unreachable", "database.unavailable", "fork.too_many", "image.not_ready")) return null;
+  if (isFault(error, "node.unreachable", "database.unavailable", "fork.too_many", "image.not_ready", "volume.not_ready")) return null;
   return isFault(error) && !["unavailable", "timeout", "internal"].includes(error.kind) ? error.code : null;
 }
 

@@ -5,6 +5,7 @@ import type { LiveFork } from "../domain/fork-live.ts";
 import type { ForkAction } from "../domain/fork-steps.ts";
 import { FIRST_EPOCH } from "../domain/sandbox.ts";
 import { haveChecked } from "../launch.ts";
+import { resolveMounts } from "../mounts.ts";
 import { cleanText } from "./clean.ts";
 import type { Forks } from "./forks.ts";
 import { prepare } from "./prepare.ts";
@@ -27,6 +28,8 @@ async function begin(forks: Forks, fork: LiveFork, action: ForkAction): Promise<
   switch (action.kind) {
     case "prepare":
       return prepare(forks, fork);
+    case "resolve":
+      return resolve(forks, fork);
     case "ship":
       return ship(forks, fork, action);
     case "send":
@@ -42,13 +45,23 @@ async function begin(forks: Forks, fork: LiveFork, action: ForkAction): Promise<
   }
 }
 
+async function resolve({ book, parts }: Forks, { row }: LiveFork): Promise<void> {
+  try {
+    book.resolved(row.id, await resolveMounts(parts, row.orgId, row.template.volumes));
+  } catch (error) {
+    const final = isFault(error, "volume.not_found", "volume.version_not_found", "request.invalid");
+    parts.logger.warn({ err: error, forkId: row.id, final }, "the volumes of a fork could not be resolved");
+    book.unresolved(row.id, { reason: isFault(error) ? error.code : "internal", final }, parts.clock.now());
+  }
+}
+
 async function send(forks: Forks, fork: LiveFork, batchId: number): Promise<void> {
   const { book, parts } = forks;
   const batch = book.batch(batchId);
   if (batch === undefined) return freeSlots(forks, batchId);
   try {
-    if (!parts.nodes.isReachable(batch.nodeId)) return book.uncertain(batchId, parts.clock.now());
-    const order = fork.children.order(batch.nodeId, batch.children, SLOT_WAIT_MS);
+    if (!parts.nodes.isReachable(batch.nodeId) || fork.mounts === null) return book.uncertain(batchId, parts.clock.now());
+    const order = fork.children.order(batch.nodeId, batch.children, { mounts: fork.mounts.orders, slotWaitMs: SLOT_WAIT_MS });
     const { children } = await parts.bus.call(NodeStartMany.on(batch.nodeId), order, { deadlineMs: SEND_CALL_MS });
     book.settled(
       batchId,

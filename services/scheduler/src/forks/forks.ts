@@ -6,6 +6,7 @@ import type { ForkRow } from "../domain/fork.ts";
 import { type Batch, ForkBook } from "../domain/fork-book.ts";
 import type { LiveFork } from "../domain/fork-live.ts";
 import type { ForkWrite } from "../domain/fork-steps.ts";
+import type { Mounts } from "../domain/mounts.ts";
 import type { Sandbox } from "../domain/sandbox.ts";
 import type { Written } from "../store/write-fork.ts";
 import { carryOut } from "./carry-out.ts";
@@ -73,8 +74,8 @@ export class Forks {
     this.kick();
   }
 
-  add(row: ForkRow): void {
-    this.book.add(row, [], this.parts.clock.now());
+  add(row: ForkRow, mounts: Mounts): void {
+    this.book.add(row, [], this.parts.clock.now(), mounts);
     this.kick();
   }
 

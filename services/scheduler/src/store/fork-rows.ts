@@ -42,10 +42,11 @@ export function forkFromRow(row: StoredFork): ForkRow {
     id: row.id,
     orgId: row.org_id,
     source: row.source,
-    spec: row.spec,
+    // Absent in what was written before there were volumes.
+    spec: { ...row.spec, volumes: row.spec.volumes ?? [] },
     each: row.each ?? [],
     quota: row.quota,
-    template: row.template,
+    template: { ...row.template, volumes: row.template.volumes ?? [] },
     frozenId: row.frozen_id,
     base: row.base,
     freeze: row.frozen_how,

@@ -92,7 +92,7 @@ const lifetimeMs = ({ maxLifetimeS }: Lifetime): number | null => (maxLifetimeS 
 /** What the rows of all children's sandboxes share. */
 function sharedOf(row: ForkRow, children: ForkChildren) {
   const { template, spec, base } = row;
-  const { workdir, user, network, resources } = template;
+  const { workdir, user, network, resources, volumes } = template;
   const common: Omit<SandboxSpec, "name" | "env" | "labels"> = {
     image: template.image,
     resources,
@@ -101,7 +101,7 @@ function sharedOf(row: ForkRow, children: ForkChildren) {
     user,
     network,
     lifetime: spec.lifetime,
-    volumes: [],
+    volumes,
   };
   const stackOf = (layers: Stack["layers"]): Stack | null => base && { imageId: base.imageId, layers, config: base.config };
   return { spec: common, local: stackOf(base?.layers ?? []), shipped: stackOf(children.layers("")) };
