@@ -1,8 +1,8 @@
 import { fault, type MountOrder, type MountSource, type NodeHeartbeat, OBJECT_STORE } from "@banyan/contracts";
-import { messageOf } from "@banyan/kernel";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import type { ObjectMounts } from "./object-mounts.ts";
-import { contentPath, markerPath, parseMarker, versionPath } from "./store.ts";
+import { contentPath, versionPath } from "./store.ts";
+import { StoreProbe } from "./store-probe.ts";
 
 /** A store that does not answer for so long is lost: what starts then is refused at once, instead of waiting with it. */
 const LOOK_TIMEOUT_MS = 3_000;
@@ -22,16 +22,15 @@ type DirectoryState = { state: "ok" } | { state: "lost"; reason: string };
 /** The stores of volumes as this node reaches them, and the directories of this host where their volumes' files are. */
 export class NodeStores {
   readonly #root: string;
-  readonly #run: AttachOperations["run"];
+  readonly #probe: StoreProbe;
   readonly objects: ObjectMounts | null;
   /** Null: none was ever seen. */
   #storeId: string | null = null;
   #directory: DirectoryState = { state: "lost", reason: "nobody has looked for it yet" };
-  #isLooking = false;
 
   constructor({ root, run, objects }: NodeStoresOptions) {
     this.#root = root;
-    this.#run = run;
+    this.#probe = new StoreProbe(root, { timeoutMs: LOOK_TIMEOUT_MS, run });
     this.objects = objects;
   }
 
@@ -48,23 +47,11 @@ export class NodeStores {
     ];
   }
 
-  /**
-   * Looks for the store's marker, by a process of the helper's: a network filesystem that hangs takes that one, and not a thread of ours. While one
-   * hangs no other is begun. Answers what has changed.
-   */
+  /** Looks for the store's marker, by a process of the helper's. Answers what has changed. */
   async look(): Promise<DirectoryState | null> {
-    if (this.#isLooking) return this.#note({ state: "lost", reason: `${this.#root} does not answer` });
-    this.#isLooking = true;
-    const looking = this.#read().finally(() => {
-      this.#isLooking = false;
-    });
-    const timeout = Promise.withResolvers<DirectoryState>();
-    const timer = setTimeout(() => timeout.resolve({ state: "lost", reason: `${this.#root} does not answer` }), LOOK_TIMEOUT_MS);
-    try {
-      return this.#note(await Promise.race([looking, timeout.promise]));
-    } finally {
-      clearTimeout(timer);
-    }
+    const seen = await this.#probe.look();
+    if (seen.state === "ok") this.#storeId = seen.storeId;
+    return this.#note(seen.state === "ok" ? { state: "ok" } : seen);
   }
 
   /**
@@ -105,17 +92,6 @@ export class NodeStores {
     if (this.#directory.state === "lost") throw unreachable(source.store, this.#directory.reason);
     const { volumeId, versionId } = source;
     return versionId === null ? contentPath(this.#root, volumeId) : versionPath(this.#root, volumeId, versionId);
-  }
-
-  async #read(): Promise<DirectoryState> {
-    try {
-      const { exitCode, output } = await this.#run(["cat", "--", markerPath(this.#root)], { timeoutMs: LOOK_TIMEOUT_MS });
-      if (exitCode !== 0) return { state: "lost", reason: output.trim() };
-      this.#storeId = parseMarker(output, this.#root);
-      return { state: "ok" };
-    } catch (error) {
-      return { state: "lost", reason: messageOf(error) };
-    }
   }
 
   /** Null: nothing new. */

@@ -1,9 +1,19 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
+import { messageOf } from "@banyan/kernel";
 import { markerPath, parseMarker } from "./store.ts";
 
 export type StoreSeen = { state: "ok"; storeId: string } | { state: "lost"; reason: string };
 
-const ANSWER_BYTES_MAX = 4_096;
+/** Runs a command of the host in a process beside, and ends it at the timeout. */
+export type RunBeside = (argv: string[], options: { timeoutMs: number }) => Promise<{ exitCode: number | null; output: string }>;
+
+export interface StoreProbeOptions {
+  timeoutMs: number;
+  /** Left out: by a process of ours. A node has its helper, for which one costs less. */
+  run?: RunBeside;
+}
+
+const OUTPUT_CHARS_MAX = 4_096;
 
 /**
  * Looks whether a store is there, in a process beside: a network filesystem that hangs takes that one, and not a thread of ours. While an earlier
@@ -12,47 +22,60 @@ const ANSWER_BYTES_MAX = 4_096;
 export class StoreProbe {
   readonly #root: string;
   readonly #timeoutMs: number;
-  #hanging: ChildProcess | null = null;
+  readonly #run: RunBeside;
+  #isLooking = false;
 
-  constructor(root: string, { timeoutMs }: { timeoutMs: number }) {
+  constructor(root: string, { timeoutMs, run = runBeside }: StoreProbeOptions) {
     this.#root = root;
     this.#timeoutMs = timeoutMs;
+    this.#run = run;
   }
 
-  look(): Promise<StoreSeen> {
-    if (this.#hanging !== null) return Promise.resolve({ state: "lost", reason: `${this.#root} does not answer` });
-    return new Promise((resolve) => {
-      const child = spawn("cat", ["--", markerPath(this.#root)], { stdio: ["ignore", "pipe", "pipe"], env: { PATH, LC_ALL: "C" } });
-      this.#hanging = child;
-      const said = { out: "", err: "" };
-      child.stdout.on("data", (chunk: Buffer) => collect(said, "out", chunk));
-      child.stderr.on("data", (chunk: Buffer) => collect(said, "err", chunk));
-      const timer = setTimeout(() => {
-        child.kill("SIGKILL");
-        resolve({ state: "lost", reason: `${this.#root} does not answer within ${this.#timeoutMs} ms` });
-      }, this.#timeoutMs);
-      const ended = (seen: StoreSeen): void => {
-        clearTimeout(timer);
-        this.#hanging = null;
-        resolve(seen);
-      };
-      child.once("error", ({ message }) => ended({ state: "lost", reason: message }));
-      child.once("close", (code) => ended(code === 0 ? this.#read(said.out) : { state: "lost", reason: lastLine(said.err) }));
+  async look(): Promise<StoreSeen> {
+    if (this.#isLooking) return this.#silent();
+    this.#isLooking = true;
+    const looking = this.#read().finally(() => {
+      this.#isLooking = false;
     });
+    const timeout = Promise.withResolvers<StoreSeen>();
+    const timer = setTimeout(() => timeout.resolve(this.#silent()), this.#timeoutMs);
+    try {
+      return await Promise.race([looking, timeout.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
-  #read(text: string): StoreSeen {
+  async #read(): Promise<StoreSeen> {
     try {
-      return { state: "ok", storeId: parseMarker(text, this.#root) };
-    } catch {
-      return { state: "lost", reason: `the marker of ${this.#root} is spoiled` };
+      const { exitCode, output } = await this.#run(["cat", "--", markerPath(this.#root)], { timeoutMs: this.#timeoutMs });
+      if (exitCode === null) return this.#silent();
+      if (exitCode !== 0) return { state: "lost", reason: output.trim().split("\n").at(-1) || "the marker cannot be read" };
+      return { state: "ok", storeId: parseMarker(output, this.#root) };
+    } catch (error) {
+      return { state: "lost", reason: messageOf(error) };
     }
+  }
+
+  #silent(): StoreSeen {
+    return { state: "lost", reason: `${this.#root} does not answer` };
   }
 }
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const lastLine = (text: string): string => text.trim().split("\n").at(-1) || "the marker cannot be read";
 
-function collect(said: { out: string; err: string }, stream: "out" | "err", chunk: Buffer): void {
-  if (said[stream].length < ANSWER_BYTES_MAX) said[stream] += chunk.toString("utf8");
+/** Resolves when the process has ended, which one that hangs in the kernel does not, killed or not. */
+function runBeside([command = "", ...args]: string[], { timeoutMs }: { timeoutMs: number }): ReturnType<RunBeside> {
+  return new Promise((resolve, reject) => {
+    const env = { PATH, LC_ALL: "C" };
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env, timeout: timeoutMs, killSignal: "SIGKILL" });
+    let output = "";
+    const collect = (chunk: Buffer): void => {
+      if (output.length < OUTPUT_CHARS_MAX) output += chunk.toString("utf8");
+    };
+    child.stdout.on("data", collect);
+    child.stderr.on("data", collect);
+    child.once("error", reject);
+    child.once("close", (exitCode) => resolve({ exitCode, output }));
+  });
 }
