@@ -45,7 +45,8 @@ export async function fetchFile(files: Files, info: FileInfo, at: string, { mode
     }
     if (have > info.size) throw new Error("it became longer while it was read; copy again");
     await file.chmod(mode);
-    await file.utimes(new Date(), new Date(info.modifiedAt));
+    // Seconds are a floating-point number there: a little more than the millisecond, lest less becomes of it.
+    await file.utimes(new Date(), (Date.parse(info.modifiedAt) + 0.1) / 1_000);
   } catch (error) {
     await file.close();
     // What is not what was listed is no beginning of anything.
