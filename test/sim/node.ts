@@ -8,6 +8,7 @@ import type {
   OutputOf,
   StartManyOrder,
 } from "@banyan/contracts";
+import { check } from "./invariants.ts";
 import type { Random } from "./random.ts";
 import type { Runs } from "./runs.ts";
 import type { Timeline } from "./timeline.ts";
@@ -35,14 +36,20 @@ export interface NodeHabits {
   /** Share of commands that end with another code than 0. */
   failsToRun: number;
   commandMsMax: number;
+  /** Whether it has the volumes' store at all. */
+  reachesStore: boolean;
   /** A fault, for proof that it is found: an order that comes again is carried out again. */
   startsTwice: boolean;
   /** A fault: what it has refused it starts all the same, when the message comes again. */
   forgetsRefused: boolean;
   /** A fault: it says that it has deleted, and has not. */
   keepsDeleted: boolean;
+  /** A fault: it starts what has volumes without their store. */
+  mountsBlindly: boolean;
 }
 
+/** The one in which all volumes lie. */
+export const STORE = "home";
 /** Of each child. */
 export const SANDBOX_MB = 16;
 const DISK_MB = 1_000_000;
@@ -57,6 +64,8 @@ export class SimNode {
   readonly held = new Map<string, Held>();
   /** Neither hears nor says anything. */
   down = false;
+  /** The store is away: a network filesystem whose server is gone. */
+  storeLost = false;
   /** Said to whoever listens to the stream, until that answers true. */
   onReport: (report: Report) => boolean = () => false;
   onDied: (sandboxId: string, epoch: number) => void = () => {};
@@ -99,9 +108,13 @@ export class SimNode {
       pool: { target: sandboxesMax, free: sandboxesMax - running, starting: 0, waiting: 0 },
       layers: [],
       activity: [],
-      stores: [],
+      stores: this.#habits.reachesStore ? [{ store: STORE, kind: "directory", state: this.storeLost ? "lost" : "ok", reason: null }] : [],
       at: this.#timeline.now,
     };
+  }
+
+  get hasStore(): boolean {
+    return this.#habits.reachesStore && !this.storeLost;
   }
 
   get #running(): number {
@@ -134,6 +147,9 @@ export class SimNode {
     if (refuses) return { kind: "refused", reason: "no_slot", retryAfterMs: 200 };
     if (this.#running >= this.#habits.sandboxesMax) return { kind: "refused", reason: "capacity", retryAfterMs: 500 };
     if (this.#random.chance(this.#habits.failsToStart)) return { kind: "failed", code: "sandbox.start_failed", message: "simulated" };
+    const mountable = order.mounts.length === 0 || this.hasStore;
+    if (!mountable && !this.#habits.mountsBlindly) return { kind: "failed", code: "volume.unreachable", message: "simulated" };
+    check(mountable, `child ${index} of ${order.forkId} starts on ${this.id}, which is without its store`);
     const command = order.command === null ? null : { after: order.command.after };
     this.held.set(sandboxId, { forkId: order.forkId, index, epoch, state: "running", command });
     this.#runs.began({ forkId: order.forkId, index, sandboxId, nodeId: this.id, at: this.#timeline.now });

@@ -1,4 +1,4 @@
-import type { ForkSpec } from "@banyan/contracts";
+import type { ForkSpec, VolumeMount } from "@banyan/contracts";
 import { type ForkRow, NO_COUNTS } from "../../services/scheduler/src/domain/fork.ts";
 import type { Weather } from "./network.ts";
 import { type NodeHabits, SANDBOX_MB } from "./node.ts";
@@ -23,6 +23,7 @@ const COUNT_MAX = 60;
 const DEADLINE_S_MIN = 20;
 const DEADLINE_S_MAX = 300;
 const ORGS = ["org_a", "org_b"];
+const VOLUME: VolumeMount = { volume: "vol_a", version: null, path: "/data", subpath: "", mode: "cow" };
 
 export function scenarioOf(random: Random, startMs: number, chaosMs: number): Scenario {
   const mild = random.chance(0.2);
@@ -48,6 +49,8 @@ function habitsOf(random: Random): NodeHabits {
     failsToStart: random.chance(0.3) ? random.next() * 0.3 : 0,
     failsToRun: random.next() * 0.5,
     commandMsMax: random.pick([50, 5_000, 40_000]),
+    reachesStore: random.chance(0.8),
+    mountsBlindly: false,
     startsTwice: false,
     forgetsRefused: false,
     keepsDeleted: false,
@@ -72,7 +75,7 @@ function rowOf(random: Random, now: number): ForkRow {
       user: null,
       network: { egress: "closed", allow: [] },
       resources: { cpu: 1, memoryMb: SANDBOX_MB, pids: 64, diskMb: SANDBOX_MB },
-      volumes: [],
+      volumes: random.chance(0.4) ? [VOLUME] : [],
     },
     frozenId: isImage ? null : `frz_${random.text(26)}`,
     base: null,

@@ -1,13 +1,15 @@
-import type { ForkChildrenFinished, InputOf, NodeHeartbeat, SandboxState, StackLayer } from "@banyan/contracts";
+import type { ForkChildrenFinished, InputOf, MountOrder, NodeHeartbeat, SandboxState, StackLayer, VolumeMount } from "@banyan/contracts";
 import type { ForkRow } from "../../services/scheduler/src/domain/fork.ts";
 import { type Answer, type Batch, ForkBook } from "../../services/scheduler/src/domain/fork-book.ts";
 import type { ForkAction, ForkWrite } from "../../services/scheduler/src/domain/fork-steps.ts";
+import { mountsOf } from "../../services/scheduler/src/domain/mounts.ts";
+import type { Candidate } from "../../services/scheduler/src/domain/place.ts";
 import { isActive } from "../../services/scheduler/src/domain/quota.ts";
 import { Ledger } from "../../services/scheduler/src/memory/ledger.ts";
 import { Nodes } from "../../services/scheduler/src/memory/nodes.ts";
 import { check } from "./invariants.ts";
 import type { Network } from "./network.ts";
-import type { SimNode } from "./node.ts";
+import { type SimNode, STORE } from "./node.ts";
 import type { Random } from "./random.ts";
 import type { Runs } from "./runs.ts";
 import type { SandboxRow, SimStore } from "./store.ts";
@@ -154,7 +156,10 @@ export class SimScheduler {
       isLost: (nodeId) => this.#nodes.silentMs(nodeId) >= NODE_LOST_AFTER_MS,
     });
     const view = { now, nodes: this.#nodes.candidates(), usage: (orgId: string) => this.#ledger.usage(orgId) };
-    for (const batch of this.book.plan(view)) this.#reserve(batch);
+    for (const batch of this.book.plan(view)) {
+      this.#checkStores(batch, view.nodes);
+      this.#reserve(batch);
+    }
     for (const { nodeId, capacity } of view.nodes) this.#checkCapacity(nodeId, capacity.sandboxes);
     this.#pump();
   }
@@ -165,6 +170,13 @@ export class SimScheduler {
       if (on === nodeId && isActive(state) && this.#parts.store.sandboxes.get(id)?.recovered !== true) planned++;
     }
     check(planned <= sandboxesMax, `${planned} sandboxes are planned on ${nodeId}, which takes ${sandboxesMax}`);
+  }
+
+  /** Nothing is sent where, by all that is known, its volumes are not. */
+  #checkStores({ forkId, nodeId }: Batch, nodes: readonly Candidate[]): void {
+    if ((this.#parts.store.forks.get(forkId)?.template.volumes ?? []).length === 0) return;
+    const reached = nodes.find((node) => node.nodeId === nodeId)?.stores.has(STORE) === true;
+    check(reached, `children of ${forkId} are sent to ${nodeId}, which does not reach their store`);
   }
 
   /** One write of each fork at a time; its actions follow it. */
@@ -209,6 +221,9 @@ export class SimScheduler {
       case "prepare":
         this.#prepare(forkId);
         break;
+      case "resolve":
+        this.#resolve(forkId);
+        break;
       case "ship":
         this.#ship(forkId, action.nodeId, action.layers);
         break;
@@ -249,6 +264,17 @@ export class SimScheduler {
         else this.book.prepared(forkId, made, timeline.now);
       },
     );
+  }
+
+  /** The volume-manager answers, or is away for a moment. */
+  #resolve(forkId: string): void {
+    const { random, store, timeline } = this.#parts;
+    this.#later(random.int(1, 200), () => {
+      const volumes = store.forks.get(forkId)?.template.volumes ?? [];
+      if (random.chance(0.3)) this.book.unresolved(forkId, { reason: "bus.unavailable", final: false }, timeline.now);
+      else this.book.resolved(forkId, mountsOf(volumes, volumes.map(orderOf)));
+      this.#pump();
+    });
   }
 
   #ship(forkId: string, nodeId: string, layers: StackLayer[]): void {
@@ -428,6 +454,13 @@ export class SimScheduler {
     this.#later(CALL_TIMEOUT_MS, () => settle(null));
   }
 }
+
+const orderOf = ({ volume: volumeId, path, subpath, mode }: VolumeMount): MountOrder => ({
+  path,
+  subpath,
+  mode,
+  source: { kind: "directory", store: STORE, volumeId, versionId: null },
+});
 
 function summaryOf(answers: readonly Answer[]): string {
   const kinds = new Map<string, number>();

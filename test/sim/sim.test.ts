@@ -46,6 +46,15 @@ it("finds a node that keeps what it says it has deleted", () => {
   expect(withNodes({ keepsDeleted: true })).toThrow(/holds sbx_/);
 });
 
+it("finds a node that starts a child without its store", () => {
+  const fails = runAll((scenario) => {
+    // Stores that come and go while what nodes say is late.
+    Object.assign(scenario, { strikeEveryMs: 1_000, weather: { dropped: 0, doubled: 0, delayMsMax: 5_000 } });
+    for (const node of scenario.nodes) Object.assign(node, { mountsBlindly: true, reachesStore: true });
+  });
+  expect(fails).toThrow(/without its store/);
+});
+
 it("finds a report that is acknowledged before it is written", () => {
   const fails = runAll((scenario) => {
     // A slow database, a scheduler that is often killed, and children that nothing but their report tells of.

@@ -195,7 +195,7 @@ class World {
 
   #strike(): void {
     const node = this.#random.pick([...this.#nodes.values()]);
-    const what = this.#random.pick(["scheduler", "scheduler", "agent", "machine", "all", "cut", "cut", "die", "delete"] as const);
+    const what = this.#random.pick(["scheduler", "scheduler", "agent", "machine", "all", "cut", "cut", "die", "delete", "store"] as const);
     this.#trace(`strike: ${what} ${node.id}`);
     switch (what) {
       case "scheduler":
@@ -216,6 +216,11 @@ class World {
       case "cut":
         this.#network.cut(node.id);
         this.#timeline.after(this.#random.int(100, 70_000), () => this.#network.heal(node.id));
+        break;
+      case "store":
+        if (node.storeLost) break;
+        node.storeLost = true;
+        this.#timeline.after(this.#random.int(100, 60_000), () => this.#returnStore(node));
         break;
       case "die":
         node.dieOne();
@@ -243,6 +248,10 @@ class World {
     for (const report of this.#stream) this.#network.deliver(() => this.#scheduler.heard(report, () => this.#stream.delete(report)));
   }
 
+  #returnStore(node: SimNode): void {
+    node.storeLost = false;
+  }
+
   #comeBack(node: SimNode): void {
     if (!this.#gone.has(node.id)) node.comeBack();
   }
@@ -254,6 +263,7 @@ class World {
     for (const node of this.#nodes.values()) {
       this.#network.heal(node.id);
       this.#comeBack(node);
+      this.#returnStore(node);
     }
     this.#startScheduler();
   }

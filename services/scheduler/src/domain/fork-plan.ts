@@ -194,7 +194,8 @@ class Round {
       return fork.head.stateReason;
     }
     if (!wish.shipped && this.#isWantedElsewhere(wish)) return "shipping";
-    return roomShortage(this.#rooms, wish.amounts, fork.row.spec);
+    const rooms = this.#rooms.filter((room) => reaches(room, wish.stores));
+    return roomShortage(rooms, wish.amounts, fork.row.spec);
   }
 }
 
