@@ -44,10 +44,10 @@ function treeOf(directory: string, path = ""): Record<string, string> {
   const found: Record<string, string> = {};
   for (const name of readdirSync(join(directory, path))) {
     const at = join(path, name);
-    const info = lstatSync(join(directory, at));
-    const mode = (info.mode & 0o777).toString(8);
+    const info = lstatSync(join(directory, at), { bigint: true });
+    const mode = (info.mode & 0o777n).toString(8);
     if (info.isSymbolicLink()) found[at] = `-> ${readlinkSync(join(directory, at))}`;
-    else if (info.isFile()) found[at] = `${mode} ${Math.floor(info.mtimeMs)} ${readFileSync(join(directory, at), "latin1")}`;
+    else if (info.isFile()) found[at] = `${mode} ${info.mtimeNs / 1_000_000n} ${readFileSync(join(directory, at), "latin1")}`;
     else Object.assign(found, { [at]: mode }, treeOf(directory, at));
   }
   return found;

@@ -5,7 +5,7 @@ import { persistently } from "../upload.ts";
 import type { VolumeHandle } from "../volume.ts";
 import { type ChangeIn, changeOf, changesIn } from "./changes-in.ts";
 import { endsCopy } from "./failures.ts";
-import { bytesOf, type LocalEntry, lookAt, openFile, pathOf, readExactly, textOf } from "./local-tree.ts";
+import { bytesOf, type LocalEntry, lookAt, modeOf, openFile, pathOf, readExactly, textOf, wholeMs } from "./local-tree.ts";
 import { lookAhead } from "./look-ahead.ts";
 import type { CopyOptions, CopyResult } from "./options.ts";
 import { joined, lookThere } from "./remote-tree.ts";
@@ -162,11 +162,11 @@ class CopyIn {
       return { entry, header: { ...head, type: "symlink", mode: 0o777, link: bytesOf(found.target) }, content: nothing };
     const file = await openFile(entry.at);
     try {
-      const info = await file.stat();
+      const info = await file.stat({ bigint: true });
       if (!info.isFile() || info.size > BATCH_BYTES) throw new Error("it changed while it was read; copy again");
-      const content = await readExactly(file, 0, info.size);
-      const mtimeMs = Math.floor(info.mtimeMs);
-      return { entry, header: { ...head, type: "file", mode: info.mode & 0o7777, mtimeMs, sizeBytes: content.length }, content };
+      const content = await readExactly(file, 0, Number(info.size));
+      const mtimeMs = wholeMs(info);
+      return { entry, header: { ...head, type: "file", mode: modeOf(info), mtimeMs, sizeBytes: content.length }, content };
     } finally {
       await file.close();
     }

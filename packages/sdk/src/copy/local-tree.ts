@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
 import type { Found } from "./compare.ts";
 
-const MODE_BITS = 0o7777;
+const MODE_BITS = 0o7777n;
+const NS_PER_MS = 1_000_000n;
 const READ_BYTES = 1024 * 1024;
 
 /** Names of this machine are bytes, one to a character, so that those that are no text are not lost; ASCII stays as it is. */
@@ -23,11 +24,15 @@ export interface LocalEntry {
   gid: number;
 }
 
+/** Whole milliseconds, cut as they are where the volume lies: `mtimeMs` has them rounded by a floating-point number. */
+export const wholeMs = ({ mtimeNs }: { mtimeNs: bigint }): number => Number(mtimeNs / NS_PER_MS);
+export const modeOf = ({ mode }: { mode: bigint }): number => Number(mode & MODE_BITS);
+
 export async function lookAt(at: string, path: string): Promise<LocalEntry> {
-  const info = await lstat(bytesOf(at));
-  const mode = info.mode & MODE_BITS;
-  const known = { path, at, uid: info.uid, gid: info.gid };
-  if (info.isFile()) return { ...known, found: { type: "file", size: info.size, mtimeMs: Math.floor(info.mtimeMs), mode } };
+  const info = await lstat(bytesOf(at), { bigint: true });
+  const mode = modeOf(info);
+  const known = { path, at, uid: Number(info.uid), gid: Number(info.gid) };
+  if (info.isFile()) return { ...known, found: { type: "file", size: Number(info.size), mtimeMs: wholeMs(info), mode } };
   if (info.isDirectory()) return { ...known, found: { type: "directory", mode } };
   if (!info.isSymbolicLink()) return { ...known, found: { type: "other" } };
   const target = (await readlink(bytesOf(at), { encoding: "buffer" })).toString("latin1");

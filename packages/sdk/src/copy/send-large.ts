@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { VolumeHandle } from "../volume.ts";
-import { bytesOf, digestOfFile, type LocalEntry, openFile, readExactly } from "./local-tree.ts";
+import { bytesOf, digestOfFile, type LocalEntry, modeOf, openFile, readExactly, wholeMs } from "./local-tree.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Tally } from "./tally.ts";
 
@@ -15,8 +15,9 @@ export async function sendLarge(
   if (!isUtf8(bytesOf(entry.path))) throw new Error("its name is no UTF-8, and it is too large to be packed");
   const file = await openFile(entry.at);
   try {
-    const info = await file.stat();
-    const note = JSON.stringify([target, entry.at, info.size, info.mtimeMs, info.ino]);
+    const info = await file.stat({ bigint: true });
+    const size = Number(info.size);
+    const note = JSON.stringify([target, entry.at, size, String(info.mtimeNs), String(info.ino)]);
     const uploadId = (await notes?.find(note)) ?? undefined;
     let counted = 0;
     const count = (sent: number): void => {
@@ -25,10 +26,10 @@ export async function sendLarge(
     };
     await volume.upload(
       target,
-      { size: info.size, read: (offset, length) => readExactly(file, offset, length) },
+      { size, read: (offset, length) => readExactly(file, offset, length) },
       {
-        mode: (info.mode & 0o7777).toString(8).padStart(4, "0"),
-        modifiedAt: new Date(Math.floor(info.mtimeMs)),
+        mode: modeOf(info).toString(8).padStart(4, "0"),
+        modifiedAt: new Date(wholeMs(info)),
         ...(checksum && { sha256: await digestOfFile(entry.at) }),
         ...(uploadId !== undefined && { uploadId }),
         onBegin: (id) => notes?.keep(note, id),
@@ -37,10 +38,10 @@ export async function sendLarge(
       },
     );
     await notes?.forget(note);
-    if (owners) await volume.files.chmod(target, { uid: info.uid, gid: info.gid });
-    const after = await file.stat();
-    if (after.mtimeMs !== info.mtimeMs || after.size !== info.size) throw new Error("it changed while it was read; copy again");
-    tally.done("copy", entry.path, info.size);
+    if (owners) await volume.files.chmod(target, { uid: entry.uid, gid: entry.gid });
+    const after = await file.stat({ bigint: true });
+    if (after.mtimeNs !== info.mtimeNs || after.size !== info.size) throw new Error("it changed while it was read; copy again");
+    tally.done("copy", entry.path, size);
   } finally {
     await file.close();
   }
