@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
-import { type AppError, isAlive, processStartTime } from "@banyan/kernel";
-import { checkReachable, findRclones, type ObjectSource, RcloneMounts, readMounts } from "@banyan/runtime";
+import { type AppError, isAlive, processStartTime, systemClock } from "@banyan/kernel";
+import { buildNative, checkReachable, findRclones, type ObjectSource, openFileServer, RcloneMounts, readMounts } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { type ObjectStore, SECRET, startObjectStore } from "./object-store.ts";
@@ -190,6 +191,29 @@ it(
       await shell(`umount ${view}`);
     }
     expect(await shell(`cat ${path}/deep/file; ls ${path}`)).toBe("shared\ndeep\nother");
+  },
+  TEST_MS,
+);
+
+it(
+  "serves its files without a sandbox, by the same server as a directory's",
+  async () => {
+    const source = store.source();
+    const root = await mounts.open(source);
+    const { init } = await buildNative();
+    const server = await openFileServer({ init, root, readOnly: false, socketPath: join(directory, "f.sock"), clock: systemClock });
+    try {
+      await server.files.write("/a/b/file", "content", { parents: true });
+      await server.files.move("/a/b/file", "/a/moved");
+      expect(await text((await server.files.read("/a/moved", { offset: 3 })).data)).toBe("tent");
+      expect(await server.files.stat("/a/moved")).toMatchObject({ type: "file", size: 7 });
+      await server.files.remove("/a/b", { recursive: true });
+    } finally {
+      await server.close();
+    }
+    mounts.release(source.volumeId);
+    await eventually(() => expect(left()).toEqual([]));
+    expect(await shell(`cd ${await mounts.open(source)} && find . -type f`)).toBe("./a/moved");
   },
   TEST_MS,
 );
