@@ -1,4 +1,4 @@
-import { type InputOf, isFault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type SandboxDied } from "@banyan/contracts";
+import { type InputOf, isFault, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type NodeView, type SandboxDied } from "@banyan/contracts";
 import type { Context } from "../context.ts";
 import { lostWithNode } from "../domain/decide.ts";
 import type { Activity } from "./record-activity.ts";
@@ -11,6 +11,7 @@ export async function watchNodes(ctx: Context, activity: Activity): Promise<{ st
   const bucket = ctx.bus.kv(NODES_BUCKET, { ttlMs: NODE_LEASE_MS, schema: NodeHeartbeat });
   const watching = await bucket.watch(({ key, value }) => {
     if (value === null) return ctx.nodes.leave(key);
+    sayStores(ctx, ctx.nodes.view(value.nodeId)?.stores ?? [], value);
     ctx.nodes.beat(value);
     for (const { sandboxId, at } of value.activity) {
       if (ctx.ledger.get(sandboxId)?.nodeId === value.nodeId) activity.note(ctx, sandboxId, at);
@@ -22,6 +23,15 @@ export async function watchNodes(ctx: Context, activity: Activity): Promise<{ st
       watching.stop();
     },
   };
+}
+
+/** What a node has lost takes nothing new of it until it is back; what runs there stays. */
+function sayStores({ logger }: Context, before: NodeView["stores"], { nodeId, stores }: NodeHeartbeat): void {
+  for (const { store, state, reason } of stores) {
+    const was = before.find((one) => one.store === store)?.state ?? "ok";
+    if (was === "ok" && state === "lost") logger.warn({ nodeId, store, reason }, "a node has lost a store of volumes");
+    if (was === "lost" && state === "ok") logger.info({ nodeId, store }, "a node reaches a store of volumes again");
+  }
 }
 
 /** A slot ended by itself. Late or doubled news of an earlier run is no news. */
