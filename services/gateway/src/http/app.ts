@@ -31,7 +31,6 @@ import type { RouteDescription } from "./route.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { snapshotRoutes } from "./snapshots.ts";
 import { usageRoutes } from "./usage.ts";
-import { volumePlaneRoutes } from "./volume-plane.ts";
 import { volumeVersionRoutes } from "./volume-versions.ts";
 import { volumeRoutes } from "./volumes.ts";
 
@@ -61,7 +60,6 @@ export const describedRoutes: readonly RouteDescription[] = [
   ...joinRoutes,
   ...contextRoutes,
   ...dataPlaneRoutes,
-  ...volumePlaneRoutes,
   ...diffRoutes,
 ];
 
