@@ -28,6 +28,8 @@ export interface NodeConfig {
   /** Of the image file, when one is made. Null: a share of what is free. */
   diskMb: number | null;
   layers: LayerBounds;
+  /** Where the store of the `directory` backend is on this host. Null: `volumes` in the data directory. */
+  volumeDir: string | null;
   /** The object volumes that sandboxes of this node mount. */
   objects: ObjectsConfig;
   /** `keep`: sandboxes go on running and the next process adopts them. `purge`: all that was started ends, disks stay. */
@@ -59,6 +61,7 @@ export const NODE_DEFAULTS = {
   disk: "auto",
   diskMb: null,
   layers: { ageS: 7 * 24 * 3_600, diskShare: 0.8 },
+  volumeDir: null,
   objects: OBJECTS_DEFAULTS,
   onStop: "keep",
 } as const satisfies NodeConfig;
@@ -103,6 +106,7 @@ const Environment = z.object({
   BANYAN_DISK_OVERCOMMIT: Factor.default(NODE_DEFAULTS.overcommit.disk),
   BANYAN_LAYER_AGE_S: Count.default(NODE_DEFAULTS.layers.ageS),
   BANYAN_LAYER_DISK_SHARE: z.coerce.number().gt(0).max(1).default(NODE_DEFAULTS.layers.diskShare),
+  BANYAN_VOLUME_DIR: z.string().startsWith("/").optional(),
   BANYAN_OBJECTS: z.enum(["auto", "on", "off"]).default(OBJECTS_DEFAULTS.mode),
   BANYAN_OBJECT_CACHE_MB: Count.default(OBJECTS_DEFAULTS.cacheMb),
   BANYAN_NODE_ON_STOP: z.enum(["keep", "purge"]).default(NODE_DEFAULTS.onStop),
@@ -170,6 +174,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       disk: read.BANYAN_NODE_DISK,
       diskMb: read.BANYAN_NODE_DISK_MB ?? null,
       layers: { ageS: read.BANYAN_LAYER_AGE_S, diskShare: read.BANYAN_LAYER_DISK_SHARE },
+      volumeDir: read.BANYAN_VOLUME_DIR ?? null,
       objects: { mode: read.BANYAN_OBJECTS, cacheMb: read.BANYAN_OBJECT_CACHE_MB },
       onStop: read.BANYAN_NODE_ON_STOP,
     },

@@ -19,3 +19,5 @@ export { startMany } from "./sandboxes/start-many.ts";
 export { stopSandbox } from "./sandboxes/stop.ts";
 export { Tombstones } from "./sandboxes/tombstones.ts";
 export { runnerAgentService } from "./service.ts";
+export { mountVolume } from "./volumes/mount.ts";
+export { unmountVolume } from "./volumes/unmount.ts";

@@ -3,10 +3,22 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
 import type { Clock, Logger } from "@banyan/kernel";
-import { AttachHelper, buildNative, Gate, hostResolvers, LayerStore, NodeNetwork, openDisk, unmountBelow } from "@banyan/runtime";
+import {
+  AttachHelper,
+  buildNative,
+  Gate,
+  hostResolvers,
+  LayerStore,
+  NodeNetwork,
+  NodeStores,
+  openDisk,
+  openObjects,
+  unmountBelow,
+} from "@banyan/runtime";
 import { type Loop, startLoop } from "@banyan/service";
 import type { NodeConfig } from "./config.ts";
 import { capacityOf } from "./domain/capacity.ts";
+import { lookAtStores } from "./loops/look-at-stores.ts";
 import { type Repairs, reconcile } from "./loops/reconcile.ts";
 import { tidyFrozen } from "./loops/tidy-frozen.ts";
 import { tidyLayers } from "./loops/tidy-layers.ts";
@@ -28,11 +40,13 @@ import type { LayerBlobs, NodeParts } from "./sandboxes/parts.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
 import { Tombstones } from "./sandboxes/tombstones.ts";
 import { Turns } from "./sandboxes/turns.ts";
+import { adoptMounts } from "./volumes/adopt-mounts.ts";
 
 const MB = 1024 * 1024;
 const WAITERS_MAX = 1_024;
 const RECONCILE_MS = 30_000;
 const TIDY_LAYERS_MS = 60_000;
+const LOOK_AT_STORES_MS = 2_000;
 const REMOVE_TIMEOUT_MS = 10 * 60_000;
 const SNAPSHOTS_MAX = 2;
 const COUNTS_MAX = 64;
@@ -75,7 +89,8 @@ export async function openNode(config: NodeConfig, deps: NodeDeps): Promise<Node
 
 async function takeOver(parts: NodeParts, deps: NodeDeps): Promise<void> {
   const { maker, network, pool, logger } = parts;
-  const adopted = await adopt(parts);
+  const [adopted] = await Promise.all([adopt(parts), lookAtStores(parts)]);
+  await adoptMounts(parts);
   // A process that was killed in the middle of a snapshot may have left a sandbox standing still.
   for (const { run } of parts.registry.running()) await thaw(parts, run.slot);
   const listed = adopted.running.filter((entry) => entry.network.egress === "allow");
@@ -107,6 +122,13 @@ function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { rele
       round: async () => void (await round()),
     }),
     startLoop({
+      name: "look-at-stores",
+      everyMs: LOOK_AT_STORES_MS,
+      clock: parts.clock,
+      logger: parts.logger,
+      round: () => lookAtStores(parts),
+    }),
+    startLoop({
       name: "tidy-layers",
       everyMs: TIDY_LAYERS_MS,
       clock: parts.clock,
@@ -127,6 +149,7 @@ function keep(parts: NodeParts, config: NodeConfig, deps: NodeDeps, lock: { rele
       await endCommands(parts);
       await parts.pool.stop();
       if (kind === "purge") await purge(parts);
+      await parts.stores.objects?.close();
       await parts.attach.close();
       lock.release();
     },
@@ -156,6 +179,14 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
   mkdirSync(spoolDirectory, { mode: 0o700 });
   const network = new NodeNetwork({ nodeId, subnet: config.subnet, resolvers: config.resolvers ?? hostResolvers(), attach });
   const maker = await openSlotMaker(config, { nodeId, initPath: native.init, network, attach, clock });
+  const stores = new NodeStores({
+    root: config.volumeDir ?? join(dataDir, "volumes"),
+    run: attach.run,
+    objects: openObjects(config.objects, {
+      directory: join(dataDir, "objects"),
+      warn: (message, volumeId, err) => logger.warn({ volumeId, err }, message),
+    }),
+  });
   const { slotsMax } = config.pool;
   const size = { cpus: availableParallelism(), memoryMb: totalmem() / MB, diskMb: disk.space().totalBytes / MB, slotsMax };
   return {
@@ -171,6 +202,7 @@ async function assemble(config: NodeConfig, { blobs, clock, logger, metrics }: N
     snapshots: new Gate(SNAPSHOTS_MAX),
     spoolDirectory,
     network,
+    stores,
     journal: new Journal(join(dataDir, "journal")),
     tombstones: new Tombstones(join(dataDir, "tombstones")),
     refusals: new Tombstones(join(dataDir, "refusals"), REFUSALS_MAX),

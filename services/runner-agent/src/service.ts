@@ -7,12 +7,14 @@ import { serveDeleteMany } from "./handlers/delete-many.ts";
 import { serveDelete } from "./handlers/delete-sandbox.ts";
 import { serveFreeze } from "./handlers/freeze-sandbox.ts";
 import { serveList } from "./handlers/list-sandboxes.ts";
+import { serveMount } from "./handlers/mount-volume.ts";
 import { serveRelease } from "./handlers/release-frozen.ts";
 import { serveShip } from "./handlers/ship-layers.ts";
 import { serveSnapshot } from "./handlers/snapshot-sandbox.ts";
 import { serveStartMany } from "./handlers/start-many.ts";
 import { serveStart } from "./handlers/start-sandbox.ts";
 import { serveStop } from "./handlers/stop-sandbox.ts";
+import { serveUnmount } from "./handlers/unmount-volume.ts";
 import { createDataPlane } from "./http/server.ts";
 import { storedFiles } from "./http/stored-files.ts";
 import { beat, heartbeatOf } from "./loops/heartbeat.ts";
@@ -61,6 +63,8 @@ export const runnerAgentService = defineService<Config>({
       serveRelease(bus, parts),
       serveStartMany(bus, parts),
       serveDeleteMany(bus, parts),
+      serveMount(bus, parts),
+      serveUnmount(bus, parts),
       serveList(bus, parts),
     ];
     const bucket = bus.kv<NodeHeartbeat>(NODES_BUCKET, { ttlMs: NODE_LEASE_MS, schema: NodeHeartbeat });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 
 export interface Mount {
+  id: number;
   /** The part of the filesystem that is mounted. */
   root: string;
   mountPoint: string;
@@ -29,6 +30,7 @@ function parseMountLine(line: string): Mount[] {
   if (root === undefined || mountPoint === undefined || fsType === undefined || source === undefined) return [];
   return [
     {
+      id: Number(before[0]),
       root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       fsType,

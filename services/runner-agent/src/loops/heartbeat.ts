@@ -10,7 +10,10 @@ export interface Identity {
   startedAt: number;
 }
 
-export function heartbeatOf({ nodeId, state, capacity, registry, pool, layers, clock }: NodeParts, identity: Identity): NodeHeartbeat {
+export function heartbeatOf(
+  { nodeId, state, capacity, registry, pool, layers, stores, clock }: NodeParts,
+  identity: Identity,
+): NodeHeartbeat {
   return {
     nodeId,
     ...identity,
@@ -20,7 +23,7 @@ export function heartbeatOf({ nodeId, state, capacity, registry, pool, layers, c
     pool: pool.status,
     layers: layers.usedLast(NODE_LAYERS_SAID_MAX),
     activity: registry.takeActivity(),
-    stores: [],
+    stores: stores.said(),
     at: clock.now(),
   };
 }

@@ -36,7 +36,7 @@ export async function adopt(parts: NodeParts): Promise<Adopted> {
   parts.pool.adopt({ free, taken: [] });
   for (const entry of entries.values()) {
     if (parts.registry.get(entry.sandboxId) !== undefined) continue;
-    const stopped: JournalEntry = { ...entry, state: "stopped", slot: null };
+    const stopped: JournalEntry = { ...entry, state: "stopped", slot: null, mounts: [] };
     if (entry.state === "running") {
       adopted.died.push(entry);
       parts.journal.write(stopped);

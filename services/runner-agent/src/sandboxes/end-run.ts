@@ -16,7 +16,8 @@ export async function endRun(parts: NodeParts, sandboxId: string): Promise<void>
 export async function settleEnded(parts: NodeParts, sandboxId: string, slot: Slot): Promise<void> {
   const known = parts.registry.get(sandboxId);
   if (known?.run?.slot.id !== slot.id) return;
-  const entry = { ...known.entry, state: "stopped" as const, slot: null };
+  parts.stores.release(known.entry.mounts);
+  const entry = { ...known.entry, state: "stopped" as const, slot: null, mounts: [] };
   parts.journal.write(entry);
   parts.registry.setStopped(entry);
   await giveUpSlot(parts, slot);

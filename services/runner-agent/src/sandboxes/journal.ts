@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Env, ForkId, NetworkPolicy, OrgId, Resources, SandboxId, SandboxPath, StackLayer, UserSpec } from "@banyan/contracts";
 import { type Logger, messageOf } from "@banyan/kernel";
 import { z } from "zod";
+import { MountRecords } from "../volumes/record.ts";
 
 const SlotRecord = z.object({
   id: z.string(),
@@ -44,6 +45,8 @@ export const JournalEntry = z.object({
   network: NetworkPolicy,
   /** What it stands on, bottom first. Null: written before layers were noted, so any could be it. */
   layers: z.array(StackLayer).nullable().default(null),
+  /** The volumes of its run. */
+  mounts: MountRecords.default([]),
   /** Null: its run is no child's first one. */
   fork: ForkOf.nullable().default(null),
 });

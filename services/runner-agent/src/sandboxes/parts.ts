@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Clock, Logger } from "@banyan/kernel";
-import type { AttachHelper, DiskRoot, Gate, LayerSource, LayerStore, NodeNetwork, SlotMaker } from "@banyan/runtime";
+import type { AttachHelper, DiskRoot, Gate, LayerSource, LayerStore, NodeNetwork, NodeStores, SlotMaker } from "@banyan/runtime";
 import type { Amounts } from "../domain/capacity.ts";
 import type { NodeMetrics } from "../metrics.ts";
 import type { SlotPool } from "../pool/pool.ts";
@@ -38,6 +38,7 @@ export interface NodeParts {
   /** Files of snapshots under way. */
   readonly spoolDirectory: string;
   readonly network: NodeNetwork;
+  readonly stores: NodeStores;
   readonly journal: Journal;
   readonly tombstones: Tombstones;
   /**

@@ -6,11 +6,13 @@ import { beginCommand } from "./child-commands.ts";
 import { finishDelete } from "./delete.ts";
 import type { ForkOf } from "./journal.ts";
 import type { NodeParts } from "./parts.ts";
-import { startInTurn } from "./start.ts";
+import { type Start, startInTurn } from "./start.ts";
 import { writeChildFiles } from "./write-child-files.ts";
 
 type Order = InputOf<typeof NodeStartMany>;
 type Child = Order["children"][number];
+/** What the children of one message have in common. */
+type Batch = Omit<Start, "fork">;
 type Answer = OutputOf<typeof NodeStartMany>["children"][number];
 
 /** More than this do not get done sooner, and would keep the helper from everybody else. */
@@ -31,13 +33,28 @@ export async function startMany(parts: NodeParts, order: Order): Promise<OutputO
       }
     }
     const children: Answer[] = [];
+    const batch = { calledAt, openVolumes: sharedOpening(parts, order) };
     await forEachAtMost([...order.children.entries()], STARTS_AT_ONCE_MAX, async ([at, child]) => {
-      children[at] = await startChild(parts, order, child, calledAt);
+      children[at] = await startChild(parts, order, child, batch);
     });
     return { children };
   } finally {
     release();
   }
+}
+
+/** Each child holds the volumes for itself. A store that does not answer the first is not asked by the others, one after another. */
+function sharedOpening({ stores }: NodeParts, { mounts }: Order): Start["openVolumes"] {
+  let failure: { error: unknown } | null = null;
+  const fail = (error: unknown): never => {
+    failure = { error };
+    throw error;
+  };
+  return () => {
+    if (failure !== null) throw failure.error;
+    const opening = stores.open(mounts);
+    return opening instanceof Promise ? opening.catch(fail) : opening;
+  };
 }
 
 /** None of them starts for want of a layer; but one may have been started by a copy of this message. */
@@ -57,9 +74,9 @@ async function refuseAll(parts: NodeParts, order: Order, error: unknown): Promis
   return children;
 }
 
-async function startChild(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Answer> {
+async function startChild(parts: NodeParts, order: Order, child: Child, batch: Batch): Promise<Answer> {
   try {
-    const { answer, begins } = await parts.turns.take(child.sandboxId, () => startOrRefuse(parts, order, child, calledAt));
+    const { answer, begins } = await parts.turns.take(child.sandboxId, () => startOrRefuse(parts, order, child, batch));
     if (begins !== null) beginCommand(parts, begins);
     return answer;
   } catch (error) {
@@ -85,11 +102,11 @@ interface Begun {
 }
 
 /** Remembered before anybody else has the sandbox's turn. */
-async function startOrRefuse(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Begun> {
+async function startOrRefuse(parts: NodeParts, order: Order, child: Child, batch: Batch): Promise<Begun> {
   const { sandboxId, epoch } = child;
   if ((parts.refusals.epochOf(sandboxId) ?? Number.NEGATIVE_INFINITY) >= epoch) return { answer: OVER, begins: null };
   try {
-    const begun = await startChildInTurn(parts, order, child, calledAt);
+    const begun = await startChildInTurn(parts, order, child, batch);
     if (begun.answer.kind === "refused") parts.refusals.add(sandboxId, epoch);
     return begun;
   } catch (error) {
@@ -98,12 +115,12 @@ async function startOrRefuse(parts: NodeParts, order: Order, child: Child, calle
   }
 }
 
-async function startChildInTurn(parts: NodeParts, order: Order, child: Child, calledAt: number): Promise<Begun> {
+async function startChildInTurn(parts: NodeParts, order: Order, child: Child, batch: Batch): Promise<Begun> {
   const { sandboxId, epoch, index, files = {} } = child;
   const hasFiles = Object.keys(files).length > 0;
   const after = order.command === null ? "none" : "command";
   const fork: ForkOf = { forkId: order.forkId, index, phase: hasFiles ? "files" : after };
-  const { answer, isNew } = await startInTurn(parts, orderOf(order, child), { calledAt, fork });
+  const { answer, isNew } = await startInTurn(parts, orderOf(order, child), { ...batch, fork });
   if (answer.kind === "refused") {
     // It has run already, and been stopped or deleted as the fork wanted it.
     return { answer: hasRun(parts, order, child) ? REPEATED : answer, begins: null };

@@ -2,6 +2,7 @@ import { fault, isFault, type NodeStart, type OutputOf, type StartOrder } from "
 import { messageOf } from "@banyan/kernel";
 import { DISK_FREE_MIN_MB, fits, usedBy } from "../domain/capacity.ts";
 import { decideStart, type StartDecision, type StartFacts } from "../domain/decide-start.ts";
+import { recordOf } from "../volumes/record.ts";
 import { attachSlot, type HeldSlot } from "./attach-slot.ts";
 import { finishDelete } from "./delete.ts";
 import { discardSlot, endRun } from "./end-run.ts";
@@ -13,18 +14,26 @@ type Output = OutputOf<typeof NodeStart>;
 
 const REFUSED_RETRY_MS = 1_000;
 const MB = 1024 * 1024;
+/** What is wrong with the order, or with what it needs, is said as it is. */
+const TOLD = [
+  ...(["layer.unavailable", "sandbox.start_failed", "mount.refused"] as const),
+  ...(["volume.unreachable", "volume.not_found", "volume.subpath_not_found", "volume.mount_failed"] as const),
+];
 
 /** What an order does not say. */
 export interface Start {
   /** When the message came, on the monotonic clock: what others of the same message took before it is its own waiting. */
   calledAt: number;
   fork: ForkOf | null;
+  /** Opens the volumes of the order: for many children of one message, once where it fails. */
+  openVolumes: () => string[] | Promise<string[]>;
 }
 
 /** Runs a sandbox in a slot. The path of every create, start and fork: no process is spawned, the container engine is not asked. */
 export async function startSandbox(parts: NodeParts, order: StartOrder): Promise<Output> {
   const calledAt = parts.clock.monotonicMs();
-  return (await parts.turns.take(order.sandboxId, () => startInTurn(parts, order, { calledAt, fork: null }))).answer;
+  const openVolumes = () => parts.stores.open(order.mounts);
+  return (await parts.turns.take(order.sandboxId, () => startInTurn(parts, order, { calledAt, fork: null, openVolumes }))).answer;
 }
 
 /** For whoever has the sandbox's turn. `isNew`: it runs since now, not since an order before. */
@@ -52,7 +61,7 @@ async function answerOf(
     return await carryOut(parts, order, start);
   } catch (error) {
     if (isFault(error, "node.no_slot")) return { kind: "refused", reason: "no_slot", retryAfterMs: parts.pool.retryAfterMs() };
-    if (isFault(error, "layer.unavailable", "sandbox.start_failed")) throw error;
+    if (isFault(error, ...TOLD)) throw error;
     throw fault("sandbox.start_failed", { sandboxId: order.sandboxId, reason: messageOf(error) }, { cause: error });
   } finally {
     release();
@@ -78,7 +87,7 @@ function repeatedAnswer(parts: NodeParts, order: StartOrder): Output {
 }
 
 /** Slot and disk are got ready at once; then the attach puts them together. What fails half-way leaves nothing. */
-async function carryOut(parts: NodeParts, order: StartOrder, { calledAt, fork }: Start): Promise<Output> {
+async function carryOut(parts: NodeParts, order: StartOrder, { calledAt, fork, openVolumes }: Start): Promise<Output> {
   const { clock, layers, registry, journal } = parts;
   const before = registry.get(order.sandboxId)?.entry;
   const beganAt = clock.monotonicMs();
@@ -88,13 +97,16 @@ async function carryOut(parts: NodeParts, order: StartOrder, { calledAt, fork }:
   const undo = new Undo(parts.logger);
   undo.add(() => (before === undefined ? journal.remove(order.sandboxId) : journal.write(before)));
   try {
+    // Before a slot is taken too. Where all is there already nothing is waited for.
+    const opening = openVolumes();
+    const sources = opening instanceof Promise ? await opening : opening;
+    undo.add(() => parts.stores.release(order.mounts));
     const waitMs = order.deadlineMs - (clock.monotonicMs() - calledAt);
     const [disk, claimed] = await Promise.allSettled([makeDisk(parts, order, before, undo), claimSlot(parts, order, waitMs, undo)]);
     if (disk.status === "rejected") throw disk.reason;
     if (claimed.status === "rejected") throw claimed.reason;
     const claimedAt = clock.monotonicMs();
-    const entry = entryOf(order, fork);
-    const slot = await attachSlot(parts, order, entry, claimed.value);
+    const entry = await attachSlot(parts, order, entryOf(order, fork), claimed.value, sources);
     const endedAt = clock.monotonicMs();
     const timing = {
       queueMs: beganAt - calledAt,
@@ -104,7 +116,7 @@ async function carryOut(parts: NodeParts, order: StartOrder, { calledAt, fork }:
       totalMs: endedAt - calledAt,
     };
     const answer: Output = { kind: "started", path: isWhole ? claimed.value.path : "cold", timing };
-    registry.setRunning({ ...entry, slot }, slot, answer);
+    registry.setRunning(entry, entry.slot, answer);
     // After the answer is on its way: the first command is as good as certain.
     setImmediate(() => registry.get(order.sandboxId)?.run?.view.init.expectExec());
     return answer;
@@ -132,5 +144,7 @@ async function makeDisk({ disk, layers }: NodeParts, order: StartOrder, before: 
 
 function entryOf(order: StartOrder, fork: ForkOf | null): JournalEntry {
   const { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers } = order;
-  return { format: 1, sandboxId, orgId, epoch, state: "running", slot: null, env, workdir, user, resources, network, layers, fork };
+  const mounts = order.mounts.map((mount) => recordOf(mount));
+  const about = { sandboxId, orgId, epoch, env, workdir, user, resources, network, layers, mounts, fork };
+  return { format: 1, state: "running", slot: null, ...about };
 }
