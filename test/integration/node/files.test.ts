@@ -32,6 +32,7 @@ function entry(changes: Partial<JournalEntry> = {}): JournalEntry {
     resources: { cpu: 1, memoryMb: 64, pids: 10, diskMb: 100 },
     network: { egress: "open", allow: [] },
     layers: [],
+    mounts: [],
     fork: null,
     ...changes,
   };

@@ -36,6 +36,8 @@ export interface ChangesQuery {
   signal?: AbortSignal;
 }
 
+/** Of a sandbox's files, what is Banyan's: what it has changed in its `cow` mounts. */
+export const OWN_DIRECTORY = ".banyan";
 /** Made in a sandbox's tree by its first start where the image has none. */
 const MADE_AT_START = ["proc", "dev", "sys", "tmp", "etc"];
 const STDERR_CHARS_MAX = 2_000;

@@ -15,7 +15,7 @@ it("compares a sandbox with its whole stack", async () => {
     now: ["/one"],
     before: [],
     base: ["/layers/b", "/layers/a"],
-    leftOut: [],
+    leftOut: [".banyan"],
   });
 });
 
@@ -24,7 +24,7 @@ it("takes what two sandboxes have frozen since they parted as part of each", asy
     now: ["/child", "/layers/c", "/layers/frozen:1"],
     before: ["/parent"],
     base: ["/layers/b", "/layers/a"],
-    leftOut: [],
+    leftOut: [".banyan"],
   });
   expect(await treesOf(stored("one", "a", "x"), stored("other", "a", "y", "x"))).toMatchObject({
     now: ["/one", "/layers/x"],

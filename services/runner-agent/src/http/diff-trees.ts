@@ -1,5 +1,5 @@
 import { fault } from "@banyan/contracts";
-import { seededFiles, type Trees } from "@banyan/runtime";
+import { OWN_DIRECTORY, seededFiles, type Trees } from "@banyan/runtime";
 import type { StoredSandbox } from "./stored-files.ts";
 
 /** The directories to compare: what the two have below alike is the base, all above it is each one's own. Without another one: its own stack is. */
@@ -9,7 +9,7 @@ export async function treesOf(sandbox: StoredSandbox, other: StoredSandbox | nul
   const base = topFirst(sandbox.layers.slice(0, shared).map(({ directory }) => directory));
   const now = ownLayers(sandbox, shared);
   const before = other === null ? [] : ownLayers(other, shared);
-  return { now, before, base, leftOut: await untouchedSeeds(sandbox, other) };
+  return { now, before, base, leftOut: [OWN_DIRECTORY, ...(await untouchedSeeds(sandbox, other))] };
 }
 
 function sharedLayers(one: StoredSandbox, other: StoredSandbox): number {

@@ -1,5 +1,5 @@
 import type { ChangeSummary } from "@banyan/contracts";
-import { countChanges, seededFiles } from "@banyan/runtime";
+import { countChanges, OWN_DIRECTORY, seededFiles } from "@banyan/runtime";
 import type { NodeParts } from "./parts.ts";
 
 /** Where the output of its command lies: ours, not what it changed. */
@@ -13,7 +13,7 @@ export async function countChild(
   const entry = registry.get(sandboxId)?.entry;
   if (entry?.epoch !== epoch || entry.layers === null) return null;
   const { upper } = disk.driver.paths(sandboxId);
-  const leftOut = [LEFT_OUT, ...(await seededFiles(upper))];
+  const leftOut = [LEFT_OUT, OWN_DIRECTORY, ...(await seededFiles(upper))];
   const base = entry.layers.map(({ digest }) => layers.path(digest)).reverse();
   return counts.run(() => countChanges(attach.run, { now: [upper], before: [], base, leftOut }));
 }
