@@ -72,7 +72,7 @@ it(
       await sandboxWith([{ volume: "data", path: "/data" }]),
       await sandboxWith([{ volume: "data", path: "/srv/deep/data" }]),
     ];
-    expect([one, other]).toMatchObject([{ path: "warm" }, { path: "warm" }]);
+    expect([one.info, other.info]).toMatchObject([{ path: "warm" }, { path: "warm" }]);
     expect(await said(one, "cat /data/deep/file; echo shared > /data/new")).toBe("as it was");
     expect(await said(other, "cat /srv/deep/data/new")).toBe("shared");
     const reader = await sandboxWith([{ volume: volume.id, path: "/data", mode: "ro", subpath: "deep" }]);
