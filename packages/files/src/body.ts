@@ -49,3 +49,14 @@ export function readBytes(request: IncomingMessage, maxBytes: number): Promise<B
 export function bodyOf(request: IncomingMessage): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) };
 }
+
+/** What comes, each part of it admitted first. */
+export async function* admitted(
+  source: AsyncIterable<Uint8Array>,
+  admit: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of source) {
+    admit(chunk.length);
+    yield chunk;
+  }
+}

@@ -1,6 +1,6 @@
 import { api, fault } from "@banyan/contracts";
 import type { FileContent, FileEntry } from "@banyan/runtime";
-import { bodyOf, readQuery } from "./body.ts";
+import { admitted, bodyOf, readQuery } from "./body.ts";
 import { modeOf } from "./file-info.ts";
 import { translating, translatingEach } from "./native-errors.ts";
 import type { FileOperation } from "./operation.ts";
@@ -57,10 +57,11 @@ async function send(
 }
 
 /** `PUT files/content`: the body as it comes; visible when it is whole. */
-export async function writeContent({ request, response, files, query, signal }: FileOperation): Promise<void> {
+export async function writeContent({ request, response, files, query, signal, admit }: FileOperation): Promise<void> {
   const { path, user, mode, append, exclusive, parents } = readQuery(query, api.WriteQuery);
   const flags = { append: append === "true", exclusive: exclusive === "true", parents: parents === "true" };
   const options = { signal, mode: modeOf(mode), ...flags, ...(user !== undefined && { user }) };
-  const { bytes } = await translating("content", files.write(path, bodyOf(request), options));
+  const body = admit === undefined ? bodyOf(request) : admitted(bodyOf(request), admit);
+  const { bytes } = await translating("content", files.write(path, body, options));
   sendJson(response, 200, { path, bytes_written: bytes });
 }

@@ -10,6 +10,8 @@ export interface FileOperation {
   readonly query: string;
   /** Aborted when the caller goes away before the answer is complete. */
   readonly signal: AbortSignal;
+  /** Told of content before it is written; throws where there is no room for so much more. */
+  readonly admit?: (bytes: number) => void;
 }
 
 export type FileHandler = (operation: FileOperation) => Promise<void>;

@@ -31,7 +31,7 @@ async function* startingWith<T>(first: Iterable<T>, rest: AsyncIterable<T>): Asy
 }
 
 /** `PUT files/tar`: unpacks what somebody sent. What was written before an entry that is refused stays. */
-export async function writeTar({ request, response, files, query, signal }: FileOperation): Promise<void> {
+export async function writeTar({ request, response, files, query, signal, admit }: FileOperation): Promise<void> {
   const { path, user, parents } = readQuery(query, api.TarQuery);
   // Names as bytes, one to a character: what is not UTF-8 must not be lost here.
   const archive = extract({ filenameEncoding: "latin1" } as Parameters<typeof extract>[0]);
@@ -41,19 +41,20 @@ export async function writeTar({ request, response, files, query, signal }: File
   feeding.catch(() => undefined);
   try {
     const options = { signal, parents: parents === "true", ...as(user) };
-    const { entries } = await translating("file", files.treeWrite(path, treeParts(archive), options));
+    const { entries } = await translating("file", files.treeWrite(path, treeParts(archive, admit), options));
     sendJson(response, 200, { entries });
   } finally {
     archive.destroy();
   }
 }
 
-async function* treeParts(archive: Extract): AsyncGenerator<TreePart, void, undefined> {
+async function* treeParts(archive: Extract, admit?: (bytes: number) => void): AsyncGenerator<TreePart, void, undefined> {
   let entries = 0;
   try {
     for await (const source of archive) {
       if (++entries > ENTRIES_MAX) throw fault("request.too_large", { maxEntries: ENTRIES_MAX });
       const entry = treeEntryOf(source.header);
+      admit?.(entry.size);
       yield { entry };
       for await (const data of source) if (data instanceof Uint8Array && entry.type === "file") yield { data };
     }

@@ -26,6 +26,14 @@ export interface RouteMemory {
   forget(sandboxId: string): void;
 }
 
+/** Volume -> the process that serves its content. */
+export interface VolumeRoutes {
+  /** By name or id; throws volume.not_found, volume.not_ready. A name is asked for each time: it may be another volume's tomorrow. */
+  find(orgId: string, volume: string): Promise<{ volumeId: string; url: string }>;
+  /** After a process that does not answer. */
+  forget(volumeId: string): void;
+}
+
 /** How a node reaches the rest of the cluster. Secrets, all of it. */
 export interface JoinSettings {
   natsUrl: string;

@@ -3,7 +3,15 @@ import { getRequestListener } from "@hono/node-server";
 import { openAccessNotices } from "./auth/access-notices.ts";
 import { createKeyRing } from "./auth/key-ring.ts";
 import type { Config } from "./config.ts";
-import { attachUpgrades, createAskInside, createNodePools, createRouteMemory, type ForwardDeps } from "./forward/index.ts";
+import {
+  attachUpgrades,
+  createAskInside,
+  createNodePools,
+  createRouteMemory,
+  createVolumeRoutes,
+  type ForwardDeps,
+  type VolumeForwardDeps,
+} from "./forward/index.ts";
 import { createApp } from "./http/app.ts";
 import type { Gateway } from "./http/gateway.ts";
 import { listen } from "./http/server.ts";
@@ -42,7 +50,17 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
   const askInside = createAskInside({ nodes, clusterToken });
   const join = config.joinNatsUrl === null ? null : { natsUrl: config.joinNatsUrl, clusterToken, blobs: config.blobs ?? null };
   const gateway: Gateway = { bus, db, clock, logger, routes, authenticator: keyRing, access, askInside, defaultQuota, objectVolumes, join };
-  const forward: ForwardDeps = { authenticator: keyRing, routes, nodes, clusterToken, publicUrl, logger, clock };
+  const volumes = createVolumeRoutes({ bus });
+  const forward: ForwardDeps & VolumeForwardDeps = {
+    authenticator: keyRing,
+    routes,
+    volumes,
+    nodes,
+    clusterToken,
+    publicUrl,
+    logger,
+    clock,
+  };
   const requests = metrics.histogram("banyan_http_request_ms", "How long requests took, by method and status.");
   http.answer(getRequestListener(createApp({ gateway, forward, requests, publicUrl }).fetch, { overrideGlobalObjects: false }));
   const endUpgrades = attachUpgrades(http.server, forward);

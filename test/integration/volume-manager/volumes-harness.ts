@@ -194,6 +194,13 @@ export class VolumesWorld {
     }, PATIENT);
   }
 
+  versionReady({ id, volumeId }: Pick<VolumeVersion, "id" | "volumeId">): Promise<VolumeVersion> {
+    return eventually(async () => {
+      const version = await this.version(volumeId, id);
+      return version.state === "ready" && version;
+    }, PATIENT);
+  }
+
   content({ id }: Pick<Volume, "id">): string {
     return contentPath(this.root, id);
   }

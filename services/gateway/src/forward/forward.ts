@@ -109,11 +109,11 @@ async function probe(deps: ForwardDeps, route: SandboxRoute, requestId: string):
 }
 
 /** Where the node refuses half-way, only this wrapper is destroyed: the client's connection still carries the answer. */
-function streamOf(incoming: IncomingMessage): Readable {
+export function streamOf(incoming: IncomingMessage): Readable {
   return Readable.from(incoming.iterator({ destroyOnReturn: false }));
 }
 
-async function takeBody(incoming: IncomingMessage): Promise<Buffer | IncomingMessage | null> {
+export async function takeBody(incoming: IncomingMessage): Promise<Buffer | IncomingMessage | null> {
   const length = incoming.headers["content-length"];
   if (incoming.headers["transfer-encoding"] !== undefined) return incoming;
   if (length === undefined || length === "0") return null;

@@ -5,3 +5,5 @@ export { previewMiddleware } from "./preview.ts";
 export { createRouteMemory } from "./route-memory.ts";
 export { type ForwardEnv, forwardRoutes } from "./routes.ts";
 export { attachUpgrades } from "./upgrades.ts";
+export { createVolumeRoutes } from "./volume-routes.ts";
+export { type VolumeForwardDeps, volumeForwardRoutes } from "./volumes.ts";

@@ -1,8 +1,8 @@
 import { fault } from "@banyan/contracts";
 import type { Histogram } from "@banyan/telemetry";
 import { Hono } from "hono";
-import type { ForwardDeps } from "../forward/index.ts";
-import { forwardRoutes, previewMiddleware } from "../forward/index.ts";
+import type { ForwardDeps, VolumeForwardDeps } from "../forward/index.ts";
+import { forwardRoutes, previewMiddleware, volumeForwardRoutes } from "../forward/index.ts";
 import { authenticate } from "./authenticate.ts";
 import { buildImageRoutes } from "./build-image.ts";
 import { buildRoutes } from "./builds.ts";
@@ -65,7 +65,7 @@ export const describedRoutes: readonly RouteDescription[] = [
 
 export interface AppDeps {
   gateway: Gateway;
-  forward: ForwardDeps;
+  forward: ForwardDeps & VolumeForwardDeps;
   requests: Histogram;
   publicUrl: string;
 }
@@ -92,6 +92,7 @@ export function createApp({ gateway, forward, requests, publicUrl }: AppDeps): H
   for (const route of controlRoutes) mount(app, route, gateway);
   mountContexts(app, gateway);
   app.route("/v1/sandboxes", forwardRoutes(forward));
+  app.route("/v1/volumes", volumeForwardRoutes(forward));
   refuseOtherMethods(app, documents);
   return app;
 }

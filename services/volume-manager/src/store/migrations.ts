@@ -1,3 +1,5 @@
+import { uploadsMigration } from "./uploads-schema.ts";
+
 const WORK = `
         progress real,
         is_copy boolean not null,
@@ -66,4 +68,5 @@ export const migrations = [
       );
     `,
   },
+  uploadsMigration,
 ];

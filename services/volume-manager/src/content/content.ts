@@ -1,0 +1,32 @@
+import type { InitFiles } from "@banyan/runtime";
+import { findPlace, type Place, type PlaceDeps, type PlaceRef } from "./place.ts";
+import { Room, type RoomDeps } from "./room.ts";
+import type { FileServers } from "./servers.ts";
+import { volumeFault } from "./volume-fault.ts";
+
+/** The content of volumes without a sandbox. */
+export class Content {
+  readonly room: Room;
+  readonly #deps: PlaceDeps;
+  readonly #servers: FileServers;
+
+  constructor(deps: PlaceDeps & RoomDeps, servers: FileServers) {
+    this.#deps = deps;
+    this.#servers = servers;
+    this.room = new Room(deps);
+  }
+
+  /** Throws volume.not_found, volume.version_not_found, volume.not_ready, volume.unsupported, volume.unreachable. */
+  find(ref: PlaceRef): Promise<Place> {
+    return findPlace(this.#deps, ref);
+  }
+
+  /** Throws what the work throws, as it is told of a volume. */
+  async use<T>(place: Place, work: (files: InitFiles) => Promise<T>): Promise<T> {
+    try {
+      return await this.#servers.use(place, ({ files }) => work(files));
+    } catch (thrown) {
+      throw volumeFault(thrown, place.volumeId);
+    }
+  }
+}
