@@ -284,9 +284,12 @@ export const ResolveMounts = rpc("volume-manager", "mounts.resolve", {
  * The directory, below `.banyan/cow` of a sandbox's own files, that holds what it changed in a `cow` mount. It is part of those files, so a freeze, a
  * fork, an archive and a snapshot carry it; the same mount finds it again.
  */
-export const cowName = (source: MountSource, { path, subpath }: Pick<MountOrder, "path" | "subpath">): string =>
+export const cowName = (
+  source: { volumeId: string; versionId?: string | null },
+  { path, subpath }: Pick<MountOrder, "path" | "subpath">,
+): string =>
   createHash("sha256")
-    .update(JSON.stringify([source.volumeId, source.kind === "directory" ? source.versionId : null, subpath, path]))
+    .update(JSON.stringify([source.volumeId, source.versionId ?? null, subpath, path]))
     .digest("hex")
     .slice(0, 32);
 

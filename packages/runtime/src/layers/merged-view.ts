@@ -1,8 +1,10 @@
 import { mkdirSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@banyan/contracts";
+import { OWN_DIRECTORY } from "../disk/changes.ts";
 import { readMounts } from "../host/mounts.ts";
 import type { AttachOperations } from "../slots/attach-helper.ts";
+import { mergedOwn } from "./merged-own.ts";
 
 export interface MergedView {
   directory: string;
@@ -20,16 +22,29 @@ export async function mergedView(run: Run, layers: readonly string[], place: str
   const lower = `lowerdir=${[...layers.keys()].join(":")}`;
   try {
     await must(run, ["env", "-C", names, "mount", "-t", "overlay", "overlay", "-o", `ro,${lower}`, directory]);
+    await showOwn(run, layers, place, directory);
   } catch (error) {
-    rmSync(place, { recursive: true, force: true });
+    await unmount(run, place);
     throw error;
   }
   return { directory, remove: () => unmount(run, place) };
 }
 
+/**
+ * What a sandbox has changed in its `cow` mounts hides files of volumes, which are not among these layers: to the kernel such a whiteout hides nothing
+ * here, and it shows none. So that part is put together by hand, and shown in place of the kernel's.
+ */
+async function showOwn(run: Run, layers: readonly string[], place: string, directory: string): Promise<void> {
+  const own = await mergedOwn(layers, join(place, "own"));
+  if (own !== null) await must(run, ["mount", "--bind", own, join(directory, OWN_DIRECTORY)]);
+}
+
 /** Also of an earlier process, and where nothing is mounted any more. */
 export async function unmountBelow(run: Run, directory: string): Promise<void> {
-  const mounted = readMounts().filter(({ mountPoint }) => mountPoint.startsWith(`${directory}/`));
+  // What lies on another one first.
+  const mounted = readMounts()
+    .filter(({ mountPoint }) => mountPoint.startsWith(`${directory}/`))
+    .reverse();
   for (const { mountPoint } of mounted) await must(run, ["umount", mountPoint]);
 }
 
