@@ -10,6 +10,10 @@ export interface ListVolumesOptions {
   pageSize?: number;
 }
 
+/** A store that is busy or away for a moment is waited for, so that whoever has made a volume can use it. */
+const READY_S = 60;
+const ANSWER_MARGIN_S = 15;
+
 interface Page {
   volumes: api.Volume[];
   next_cursor: string | null;
@@ -24,7 +28,8 @@ export class Volumes {
   }
 
   async create(options: CreateVolumeOptions = {}): Promise<Volume> {
-    return new Volume(this.#client, await this.#client.keyed<api.Volume>("POST", "/v1/volumes", { json: options }));
+    const request = { json: options, headers: { prefer: `wait=${READY_S}` }, timeoutMs: (READY_S + ANSWER_MARGIN_S) * 1_000 };
+    return new Volume(this.#client, await this.#client.keyed<api.Volume>("POST", "/v1/volumes", request));
   }
 
   /** By its id or name. */

@@ -44,7 +44,8 @@ export class Works {
   /** Begins it at once where there is room. Null: it has to wait for its turn. */
   async offer(table: WorkTable, { id, isCopy }: { id: string; isCopy: boolean }): Promise<Promise<Ended> | null> {
     const claimed = await this.#claim(table, isCopy ? this.#lanes.copy : this.#lanes.quick, id);
-    return claimed[0] ?? null;
+    // The round may have been faster.
+    return claimed[0] ?? this.#running.get(id)?.ended ?? null;
   }
 
   /** Takes up what is due, as far as there is room. True: there may be more. */
