@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync
 import { join } from "node:path";
 import type { Volume } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Ask, ask } from "./content-client.ts";
 import { type Cluster, PATIENT, startCluster, VolumesWorld } from "./volumes-harness.ts";
@@ -147,4 +148,84 @@ describe("an upload in parts", () => {
     expect(readdirSync(join(root, ".banyan/uploads"))).toEqual([]);
     for (const gone of [id, newId("upl"), "x"]) expect((await call("GET", `uploads/${gone}`)).body.code).toBe("upload.not_found");
   });
+});
+
+/** A tar of one entry after another: an ustar header, and its content. */
+function tarWith(...entries: { name: Buffer | string; type?: string; link?: string; data?: string }[]): Uint8Array<ArrayBuffer> {
+  const blocks: Buffer[] = [];
+  for (const { name, type = "0", link = "", data = "" } of entries) {
+    const header = Buffer.alloc(512);
+    Buffer.from(name).copy(header, 0);
+    header.write("0000644\0", 100);
+    header.write("0000000\0", 108);
+    header.write("0000000\0", 116);
+    header.write(`${data.length.toString(8).padStart(11, "0")}\0`, 124);
+    header.write("00000000000\0", 136);
+    header.write("        ", 148);
+    header.write(type, 156);
+    header.write(link, 157);
+    header.write("ustar\0" + "00", 257);
+    const sum = header.reduce((total, byte) => total + byte, 0);
+    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+    blocks.push(header, Buffer.from(data), Buffer.alloc((512 - (data.length % 512)) % 512));
+  }
+  return new Uint8Array(Buffer.concat([...blocks, Buffer.alloc(1024)]));
+}
+
+describe("a tar", () => {
+  const unpack = (body: Uint8Array<ArrayBuffer>) => call("PUT", "files/tar", { query: { path: "/" }, body });
+
+  it("is unpacked with names of any bytes, links and many small files, and comes back", async () => {
+    const odd = Buffer.from([0x61, 0xff, 0x62]);
+    const small = Array.from({ length: 2_000 }, (_, index) => ({ name: `small/${index}`, data: String(index) }));
+    const entries = [
+      { name: odd, data: "odd" },
+      { name: "hard", type: "1", link: "small/7" },
+      { name: "soft", type: "2", link: "/etc/passwd" },
+    ];
+    expect((await unpack(tarWith({ name: "small", type: "5" }, ...small, ...entries))).body).toEqual({ entries: 2_004 });
+    expect(readdirSync(join(root, "small"))).toHaveLength(2_000);
+    expect(readFileSync(Buffer.concat([Buffer.from(`${root}/`), odd]), "utf8")).toBe("odd");
+    expect(statSync(join(root, "hard")).ino).toBe(statSync(join(root, "small/7")).ino);
+    expect((await get("/soft")).body.code).toBe("file.not_found");
+    mkdirSync(join(root, ".banyan"));
+    const packed = await call("GET", "files/tar", { query: { path: "/" } });
+    expect(packed.bytes.includes(odd)).toBe(true);
+    expect(packed.bytes.includes(".banyan")).toBe(false);
+  });
+
+  it("with a device, a way upwards or the host's own in it is refused, and the entry is named", async () => {
+    for (const entry of [{ name: "null", type: "3" }, { name: "disk", type: "4" }, { name: "../up" }, { name: "/absolute" }]) {
+      const refused = await unpack(tarWith(entry));
+      expect(refused.body.code).toBe("request.invalid");
+      expect(refused.body.details).toMatchObject({ issues: [{ path: entry.name }] });
+    }
+    expect((await unpack(tarWith({ name: ".banyan/x", data: "x" }))).status).toBeGreaterThanOrEqual(400);
+    expect(readdirSync(root)).toEqual([]);
+  });
+});
+
+describe("a volume that is full", () => {
+  const MIB = 1024 * 1024;
+
+  it("refuses what goes beyond its quota, told before or on the way, and keeps nothing of it", async () => {
+    volume = await world.ready(await world.create({ quotaMb: 1 }));
+    root = world.content(volume);
+    expect(volume.quotaEnforcedBy).toBe("upload");
+    expect((await put("/f", new Uint8Array(2 * MIB))).body.code).toBe("volume.no_space");
+    expect((await call("POST", "uploads", { json: { path: "/f", size: 2 * MIB } })).body.code).toBe("volume.no_space");
+    const tar = tarWith({ name: "f", data: "x".repeat(2 * MIB) });
+    expect((await call("PUT", "files/tar", { query: { path: "/" }, body: tar })).body.code).toBe("volume.no_space");
+    expect(existsSync(join(root, "f"))).toBe(false);
+    expect((await put("/f", new Uint8Array(MIB / 2))).status).toBe(200);
+    await eventually(async () => ((await world.get(volume.id)).usage.bytes ?? 0) >= MIB / 2, PATIENT);
+    expect((await put("/g", new Uint8Array(MIB / 2 + 1))).body.code).toBe("volume.no_space");
+  });
+});
+
+it("gives a file the whole of one of two writings at once, never a mix", async () => {
+  const [a, b] = [new Uint8Array(4_000_000).fill(1), new Uint8Array(3_000_000).fill(2)];
+  for (const answer of await Promise.all([put("/f", a), put("/f", b)])) expect(answer.status).toBe(200);
+  const written = readFileSync(join(root, "f"));
+  expect([a, b].some((whole) => written.equals(whole))).toBe(true);
 });
