@@ -1,4 +1,5 @@
 import { fault, type MountOrder, type MountSource, type NodeHeartbeat, OBJECT_STORE } from "@banyan/contracts";
+import { NativeError } from "../native/index.ts";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import type { ObjectMounts } from "./object-mounts.ts";
 import { contentPath, versionPath } from "./store.ts";
@@ -30,7 +31,7 @@ export class NodeStores {
 
   constructor({ root, run, objects }: NodeStoresOptions) {
     this.#root = root;
-    this.#probe = new StoreProbe(root, { timeoutMs: LOOK_TIMEOUT_MS, run });
+    this.#probe = new StoreProbe(root, { timeoutMs: LOOK_TIMEOUT_MS, run: (argv, options) => run(argv, options).catch(tooLate) });
     this.objects = objects;
   }
 
@@ -100,6 +101,12 @@ export class NodeStores {
     this.#directory = seen;
     return isNew ? seen : null;
   }
+}
+
+/** The helper has ended what it ran. */
+function tooLate(error: unknown): { exitCode: null; output: string } {
+  if (error instanceof NativeError && error.errnoName === "ETIMEDOUT") return { exitCode: null, output: "" };
+  throw error;
 }
 
 function unreachable(store: string, reason: string): Error {
