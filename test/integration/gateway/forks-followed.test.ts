@@ -295,7 +295,7 @@ describe("a person at the command line", () => {
     expect(forks.orders.at(-1)?.spec).toEqual({
       ...{ count: 4, name: "try", env: { A: "1" }, envCycle: { B: ["x", "y"] }, each: [], labels: { task: "7" } },
       ...{ resources: { cpu: 0.5 }, network: null, policy: { kind: "best", goal: "max" }, after: "delete", losers: "keep", spread: "pack" },
-      ...{ maxParallel: 2, retries: 0, deadlineS: 60 },
+      ...{ maxParallel: 2, retries: 0, deadlineS: 60, volumes: [] },
       lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },
       command: { ...command, timeoutMs: 500, outputMaxBytes: 10, outputToFiles: true },
     });

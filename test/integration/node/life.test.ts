@@ -60,7 +60,8 @@ describe("on plain directories", () => {
 it("gives processes their grace, and no more", async () => {
   const polite = node.order();
   await start(node, polite);
-  await node.sh(polite, "(trap 'echo bye > /bye; exit' TERM; while :; do sleep 0.05; done) > /dev/null 2>&1 &");
+  await node.sh(polite, "(trap 'echo bye > /bye; exit' TERM; touch /set; while :; do sleep 0.05; done) > /dev/null 2>&1 &");
+  await eventually(async () => (await node.sh(polite, "ls /set")).out !== "");
   const beganAt = performance.now();
   await stopSandbox(node.parts, stopOf(polite, { graceMs: GRACE_MS }));
   expect(performance.now() - beganAt).toBeLessThan(GRACE_MS);
