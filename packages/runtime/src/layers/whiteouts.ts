@@ -7,6 +7,8 @@ import { runCommand } from "../host/command.ts";
 import { untar } from "./untar.ts";
 
 export const WHITEOUT_PREFIX = ".wh.";
+/** Of their paths together: a million and more. A layer with more than that is refused, never taken with some of them left out. */
+const WHITEOUTS_CHARS_MAX = 256 * 1024 * 1024;
 const NS_PER_S = 1_000_000_000n;
 export const OPAQUE_MARK = ".wh..wh..opq";
 
@@ -22,7 +24,8 @@ export interface Whiteouts {
  * `trusted.overlay.opaque`. Node can make neither, GNU tar can: they are unpacked from a small tar made here.
  */
 export async function translateWhiteouts(layer: string): Promise<void> {
-  const found = (await runCommand("find", [layer, "-name", `${WHITEOUT_PREFIX}*`, "-print0"], { timeoutMs: 120_000 }))
+  const bounds = { timeoutMs: 120_000, outputMax: WHITEOUTS_CHARS_MAX };
+  const found = (await runCommand("find", [layer, "-name", `${WHITEOUT_PREFIX}*`, "-print0"], bounds))
     .split("\0")
     .filter((path) => path !== "");
   if (found.length === 0) return;
