@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { AttachOperations } from "../slots/attach-helper.ts";
 import { itemsOf, ownerOf, sealBlock } from "./btrfs-block.ts";
 import { BtrfsDevice } from "./btrfs-device.ts";
@@ -7,6 +8,8 @@ import { type ImageMount, whileUnmounted } from "./image-mount.ts";
 
 /** More than a stack has layers, so that one is always left that none of them was made from. */
 const BLANKS_MAX = 128;
+const BUSY_TRIES_MAX = 30;
+const BUSY_MS = 100;
 /** So many serve in turn: of those made ahead, all but a few then suit any stack of a few layers. */
 const IN_TURN_MAX = 8;
 /** Numbers of inodes of one blank and the disks made from it. No disk makes as many: that is 1,000 files a second for two years. */
@@ -74,12 +77,26 @@ export async function makeBlanks(mount: ImageMount, attach: Pick<AttachOperation
   await Promise.all(unmoved.map(({ path }) => attach.diskDelete(path)));
   const missing = ranges.filter((range) => !existsSync(join(draft, nameOf(range))));
   await Promise.all(missing.map((range) => attach.diskCreate({ path: join(draft, nameOf(range)) })));
-  if (missing.length > 0) await whileUnmounted(mount, async (device) => renumber(device, missing));
+  if (missing.length > 0) await whileUnmounted(mount, (device) => renumberWhenFree(device, missing));
   const wrong = ranges.filter((range) => rangeOf(join(draft, nameOf(range), "upper")) !== range);
   if (wrong.length > 0) throw new Error(`blanks count from where they should not: ${wrong.join(" ")}`);
   renameSync(draft, join(mount.directory, "blanks"));
   return new Blanks(blanksIn(join(mount.directory, "blanks")));
 }
+
+/** Every container that starts at this moment has a copy of this host's mounts for a while, and with it the filesystem. */
+async function renumberWhenFree(devicePath: string, missing: readonly number[]): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return renumber(devicePath, missing);
+    } catch (error) {
+      if (!isBusy(error) || tries === BUSY_TRIES_MAX) throw error;
+      await sleep(BUSY_MS);
+    }
+  }
+}
+
+const isBusy = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "EBUSY";
 
 function renumber(devicePath: string, missing: readonly number[]): void {
   const device = BtrfsDevice.open(devicePath);
