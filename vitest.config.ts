@@ -14,6 +14,7 @@ const alone = [
   "test/integration/native/hostile.test.ts",
   "test/integration/node/pool.test.ts",
   "test/integration/layers/layer-tar.test.ts",
+  "test/integration/image-builder/engine-dockerfile.test.ts",
   "test/integration/image-builder/engine-network.test.ts",
 ];
 /** Nothing of one file is there for the next but the modules, which then are read once. */

@@ -69,6 +69,14 @@ it("does the steps before a changed one no second time", async () => {
   expect(statesOf(said)).toMatchObject({ "RUN echo first > /first": "cached", "RUN true": "done" });
 });
 
+it("goes on where another builder of the engine has ended and taken the network away", async () => {
+  const text = (last: string) => `FROM default\nRUN echo ${last} > /last\n`;
+  await harness.build({ dockerfile: text("one"), network: "open" });
+  await harness.docker.getNetwork("banyan-builds").remove();
+  const { said } = await harness.build({ dockerfile: text("two"), network: "open" });
+  expect(statesOf(said)).toMatchObject({ "RUN echo two > /last": "done" });
+});
+
 it("names the line that failed, with its exit code and what it said", async () => {
   const failed = await failureOf(harness.build({ dockerfile: "FROM default\nRUN echo almost; nonsense-command\n" }));
   expect(failed).toMatchObject({ step: 1, exitCode: 127 });

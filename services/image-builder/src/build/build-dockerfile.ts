@@ -4,7 +4,7 @@ import { pinReferences } from "../domain/dockerfile-references.ts";
 import type { BuildOrder, PlannedDockerfile } from "../domain/plan.ts";
 import { StepFailed } from "../domain/step-failed.ts";
 import { type BaseImage, prepareBase } from "./base-image.ts";
-import { BUILD_NETWORK } from "./build-network.ts";
+import { BUILD_NETWORK, isNetworkGone } from "./build-network.ts";
 import { problemOf } from "./dockerfile-check.ts";
 import { DOCKERFILE_NAME, dockerfileContext } from "./dockerfile-context.ts";
 import { DockerfileOutput } from "./dockerfile-output.ts";
@@ -32,6 +32,17 @@ export async function buildDockerfile(
   if (problem !== null) throw new StepFailed({ step: null, exitCode: null, oomKilled: false, lastLines: [problem] });
   const text = await pinnedText(engine, order, dockerfile, signal);
   if (dockerfile.network === "open") await engine.network.ensure();
+  try {
+    return await build(engine, order, dockerfile, text, signal);
+  } catch (error) {
+    // Another builder of this engine has ended and taken the network away: what is done already is in the engine's cache.
+    if (!(error instanceof Error) || !isNetworkGone(error.cause)) throw error;
+    await engine.network.remake();
+    return build(engine, order, dockerfile, text, signal);
+  }
+}
+
+async function build(engine: Engine, order: BuildOrder, dockerfile: PlannedDockerfile, text: string, signal: AbortSignal): Promise<string> {
   const context = dockerfile.context === null ? null : await openContext(engine, order.orgId, dockerfile.context);
   const output = new DockerfileOutput(order.say, () => engine.clock.monotonicMs());
   const name = stepName(dockerfile.key);
