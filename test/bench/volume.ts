@@ -17,8 +17,8 @@ export const targets: Target[] = [
 const ATTACH_SAMPLES = 300;
 /** Pairs of starts between two looks at the pool. */
 const ATTACH_BATCH = 20;
-const FIO_ROUNDS = 5;
-const FORK_ROUNDS = 5;
+const FIO_ROUNDS = 3;
+const FORK_ROUNDS = 3;
 const FORK_COUNT = 100;
 const SHARED_MB = 5 * 1_024;
 const WRITE_TIMEOUT_MS = 300_000;

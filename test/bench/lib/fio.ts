@@ -9,7 +9,7 @@ export interface FioJob {
   direction: "read" | "write";
 }
 
-const RUN_S = 5;
+const RUN_S = 4;
 const TIMEOUT_MS = 120_000;
 const job = (name: string, unit: FioJob["unit"], direction: FioJob["direction"], rw: string, bs: string): FioJob => ({
   name,

@@ -67,7 +67,7 @@ export class BenchClient {
   }
 
   async createVolume(body: z.input<typeof api.CreateVolumeBody>): Promise<api.Volume> {
-    return this.#expect(201, await this.call<api.Volume>("POST", "/v1/volumes", body)).body;
+    return this.#expect(201, await this.call<api.Volume>("POST", "/v1/volumes", body, { prefer: "wait=60" })).body;
   }
 
   /** Waits while the last sandboxes that had it are going. */

@@ -15,6 +15,8 @@ const FLUSH_MS_MAX = 600_000;
 /** What was written at last is on its way when all ends; what does not get there stays in the cache. */
 const CLOSE_FLUSH_MS_MAX = 10_000;
 const END_MS = 5_000;
+const SWEEP_MS = 1_000;
+const SWEEP_TRIES_MAX = 3_600;
 const POLL_MS = 200;
 
 export interface RcloneMountsOptions {
@@ -182,13 +184,26 @@ export class RcloneMounts implements ObjectMounts {
       const { exitCode } = await tryCommand("umount", served ? [mountPoint] : ["--lazy", mountPoint]);
       if (exitCode !== 0) return false;
     }
-    // A bind of it that outlives it keeps its rclone, which needs its cache.
-    const ended = process === null || (await hasEnded(process, END_MS));
-    if (ended && !(await this.#hasUnsent(volumeId))) {
-      for (const name of ["cache", "logs"]) await rm(join(this.#options.directory, name, volumeId), { recursive: true, force: true });
-    }
+    // A bind of it that outlives it keeps its rclone, which needs its cache; so does a container that starts, for a moment.
+    if (process === null || (await hasEnded(process, END_MS))) await this.#sweep(volumeId);
+    else this.#sweepLater(volumeId, process, 1);
     await rmdir(mountPoint).catch(() => {});
     return true;
+  }
+
+  async #sweep(volumeId: string): Promise<void> {
+    if (await this.#hasUnsent(volumeId)) return;
+    for (const name of ["cache", "logs"]) await rm(join(this.#options.directory, name, volumeId), { recursive: true, force: true });
+  }
+
+  /** Unless somebody has mounted it anew by then. */
+  #sweepLater(volumeId: string, process: ProcessRef, tries: number): void {
+    const timer = setTimeout(() => {
+      if (this.#held.has(volumeId) || this.#going.has(volumeId)) return;
+      if (!isServed(process)) this.#sweep(volumeId).catch((error) => this.#options.warn("a cache stays", volumeId, error));
+      else if (tries < SWEEP_TRIES_MAX) this.#sweepLater(volumeId, process, tries + 1);
+    }, SWEEP_MS);
+    timer.unref();
   }
 
   /** rclone notes in its cache which files the store does not have yet. */
