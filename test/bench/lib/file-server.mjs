@@ -4,7 +4,12 @@ import { createServer } from "node:http";
 import { pipeline } from "node:stream/promises";
 
 const path = process.argv[2] ?? "";
-const server = createServer(async (request, response) => {
+const server = createServer((request, response) => {
+  answer(request, response).catch(() => response.destroy());
+});
+
+/** @param {import("node:http").IncomingMessage} request @param {import("node:http").ServerResponse} response */
+async function answer(request, response) {
   if (request.method === "PUT") {
     await pipeline(request, createWriteStream(path));
     response.end();
@@ -12,7 +17,8 @@ const server = createServer(async (request, response) => {
     response.setHeader("content-length", statSync(path).size);
     await pipeline(createReadStream(path), response);
   }
-});
+}
+
 server.listen(0, "127.0.0.1", () => {
   const address = server.address();
   process.send?.(address !== null && typeof address === "object" ? address.port : 0);
