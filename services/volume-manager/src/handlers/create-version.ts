@@ -1,5 +1,6 @@
 import { CreateVersion, fault, type InputOf } from "@banyan/contracts";
 import { type Context, handle } from "../context.ts";
+import { newWork } from "../domain/new-work.ts";
 import { findVersion, findVersionById } from "../store/find-version.ts";
 import { getVolume } from "../store/find-volume.ts";
 import { insertVersion } from "../store/insert-version.ts";
@@ -36,26 +37,12 @@ async function discard({ db, clock }: Context, id: string, error: unknown): Prom
 function newRow({ clock, backends }: Context, { versionId, name }: InputOf<typeof CreateVersion>, volume: VolumeRow): VersionRow {
   const now = new Date(clock.now());
   return {
+    ...newWork(now),
     id: versionId,
     orgId: volume.orgId,
     volumeId: volume.id,
     name,
     state: "creating",
-    stateReason: null,
-    progress: null,
     isCopy: !backends.of(volume.backend).capabilities().sharesBlocks,
-    holder: null,
-    leaseUntil: null,
-    attempts: 0,
-    failures: 0,
-    dueAt: now,
-    closing: null,
-    closingAt: null,
-    usageBytes: null,
-    usageFiles: null,
-    measuredAt: null,
-    version: 1,
-    createdAt: now,
-    updatedAt: now,
   };
 }

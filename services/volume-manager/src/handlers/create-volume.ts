@@ -1,6 +1,7 @@
 import { CreateVolume, fault, type InputOf, OBJECT_STORE } from "@banyan/contracts";
 import type { VolumeBackend } from "../backends/port.ts";
 import { type Context, handle } from "../context.ts";
+import { newWork } from "../domain/new-work.ts";
 import { sealSecrets } from "../domain/remote.ts";
 import { getVersion } from "../store/find-version.ts";
 import { findVolume, findVolumeById, getVolume } from "../store/find-volume.ts";
@@ -66,12 +67,12 @@ function newRow({ clock, secretKey }: Context, input: Input, { kind, backend, or
   const now = new Date(clock.now());
   const remote = input.backend.kind === "object" ? input.backend.remote : null;
   return {
+    ...newWork(now),
     id: input.volumeId,
     orgId: input.orgId,
     name: input.name,
     labels: input.labels,
     state: "creating",
-    stateReason: null,
     backend: kind,
     store: kind === "object" ? OBJECT_STORE : backend.storeId(),
     remote: remote && { type: remote.type, path: remote.path, options: remote.options },
@@ -82,20 +83,6 @@ function newRow({ clock, secretKey }: Context, input: Input, { kind, backend, or
     restoreVersionId: null,
     contentEpoch: 1,
     measureDueAt: now,
-    progress: null,
     isCopy: origin !== null && !backend.capabilities().sharesBlocks,
-    holder: null,
-    leaseUntil: null,
-    attempts: 0,
-    failures: 0,
-    dueAt: now,
-    closing: null,
-    closingAt: null,
-    usageBytes: null,
-    usageFiles: null,
-    measuredAt: null,
-    version: 1,
-    createdAt: now,
-    updatedAt: now,
   };
 }
