@@ -115,6 +115,8 @@ export const VolumeUser = z.object({
   path: z.string(),
   mode: MountMode,
   versionId: VersionId.nullable().default(null),
+  /** It has failed because its node is away, and may go on there. */
+  mayRun: z.boolean().optional(),
 });
 export type VolumeUser = z.infer<typeof VolumeUser>;
 

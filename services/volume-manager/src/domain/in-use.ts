@@ -10,7 +10,7 @@ export interface Users {
 
 /** Those that have no process any more that could hold a file open. */
 const AT_REST: ReadonlySet<SandboxState> = new Set(["stopped", "failed", "deleted"]);
-const isAtRest = ({ state }: Pick<VolumeUser, "state">): boolean => AT_REST.has(state);
+const isAtRest = ({ state, mayRun }: Pick<VolumeUser, "state" | "mayRun">): boolean => AT_REST.has(state) && mayRun !== true;
 
 /** Those who may have its files open by now. */
 export const activeUsers = ({ users }: Users): VolumeUser[] => users.filter((user) => !isAtRest(user));
