@@ -7,6 +7,9 @@ import type { Substrate } from "./substrate.ts";
 const MB = 1024 * 1024;
 /** A kernel of 48 bits: the number of a quota group within its level. */
 const GROUP_BYTES = 6;
+/** Of the root of every subvolume, and of nothing else. */
+const SUBVOLUME_INODE = "256";
+const FIND_MS_MAX = 3_600_000;
 
 /**
  * Subvolumes: a copy is a snapshot. All subvolumes of a volume, its versions and what a sandbox makes inside among them, belong to one quota group of
@@ -41,8 +44,10 @@ export class BtrfsSubstrate implements Substrate {
     try {
       await hostCommand(["btrfs", "subvolume", "delete", path], signal && { signal });
     } catch {
-      // What is read-only does not let go of what is within.
-      await hostCommand(["btrfs", "property", "set", "-f", "-ts", path, "ro", "false"]).catch(() => {});
+      // What is read-only does not let go of what is within: this one, and snapshots that a sandbox has made inside.
+      const open = ["btrfs", "property", "set", "-f", "-ts", "{}", "ro", "false", ";"];
+      const argv = ["find", path, "-type", "d", "-inum", SUBVOLUME_INODE, "-execdir", ...open];
+      await hostCommand(argv, { timeoutMs: FIND_MS_MAX, ...(signal && { signal }) }).catch(() => {});
       await this.#plain.remove(path, signal);
     }
   }

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { join } from "node:path";
 import { fault, isFault } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { UNFINISHED_DIRECTORY } from "@banyan/runtime";
 import type { BackendVolume, VolumeBackend, Work } from "./port.ts";
 
 export interface BackendHarness {
@@ -94,12 +95,13 @@ function versionCases(made: (name: string, run: Run) => { name: string; run: () 
       await backend.removeVersion(volume, versionId, next(2));
       await assert.rejects(backend.open(volume, versionId), (error) => isFault(error, "volume.version_not_found"));
     }),
-    versioned("leaves out uploads that are under way", async (backend, volume, path) => {
-      mkdirSync(join(path, ".banyan/uploads"), { recursive: true });
+    versioned("leaves out uploads that are under way, and nothing else", async (backend, volume, path) => {
+      mkdirSync(join(path, UNFINISHED_DIRECTORY, "uploads"), { recursive: true });
+      mkdirSync(join(path, ".banyan"));
       write(path, "content");
       const versionId = newId("ver");
       await backend.snapshot(volume, versionId, WORK);
-      assert.deepEqual(readdirSync(await backend.open(volume, versionId)), ["file"]);
+      assert.deepEqual(readdirSync(await backend.open(volume, versionId)).toSorted(), [".banyan", "file"]);
     }),
     versioned("puts the content back to a version, and again", async (backend, volume, path) => {
       write(path, "first");
@@ -124,6 +126,17 @@ function versionCases(made: (name: string, run: Run) => { name: string; run: () 
       const signal = AbortSignal.abort(fault("volume.in_use"));
       await assert.rejects(backend.restore(volume, versionId, { ...WORK, signal }));
       assert.equal(read(await backend.open(volume, null)), "second");
+    }),
+    versioned("puts the content back once more after a restore that was cut short before its end", async (backend, volume, path) => {
+      if (backend.kind !== "directory") return;
+      write(path, "first");
+      const versionId = newId("ver");
+      await backend.snapshot(volume, versionId, WORK);
+      mkdirSync(`${path}.old`);
+      writeFileSync(`${path}.old/file`, "second");
+      await backend.restore(volume, versionId, next(2));
+      assert.equal(read(await backend.open(volume, null)), "first");
+      assert.deepEqual(await backend.leftBehind(), []);
     }),
     versioned("clears away what a try that was cut short has left", async (backend, volume, path) => {
       if (backend.kind !== "directory") return;

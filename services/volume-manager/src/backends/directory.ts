@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fault, type MountSource } from "@banyan/contracts";
 import { messageOf } from "@banyan/kernel";
-import { contentPath, versionPath, versionsPath, volumePath } from "@banyan/runtime";
+import { contentPath, UNFINISHED_DIRECTORY, versionPath, versionsPath, volumePath } from "@banyan/runtime";
 import { hostCommand } from "./host-command.ts";
 import type { BackendState, BackendVolume, Capabilities, Measured, VolumeBackend, Work } from "./port.ts";
 import type { OpenStore, StoreWatch } from "./store-watch.ts";
@@ -9,10 +9,8 @@ import type { OpenStore, StoreWatch } from "./store-watch.ts";
 const MEASURE_MS_MAX = 1_800_000;
 const DRAFT = ".draft";
 const OLD = ".old";
-/** As seen from a volume's root: where uploads that are under way lie. Copies begin without them. */
 /** Ours only: what is in a content may have any name. */
 const LEFT = ".*/vol_[0-9a-z]+/\\(content\\|versions/ver_[0-9a-z]+\\)\\(\\.[0-9]+\\.draft\\|\\.old\\)";
-const OWN_DIRECTORY = ".banyan";
 
 /**
  * Volumes as directories of one store. What is being made lies beside its place as `<name>.<attempt>.draft` and is renamed when it is whole; what it
@@ -91,6 +89,8 @@ export class DirectoryBackend implements VolumeBackend {
     const { root, substrate } = this.#store();
     const content = contentPath(root, volume.id);
     await this.#putBack(content);
+    // A try that was cut short after its second rename has left it.
+    await substrate.remove(`${content}${OLD}`, work.signal);
     const draft = await this.#draft(await this.open(volume, versionId), content, { owner: volume.id, readOnly: false }, work);
     await this.#place(content, `${content}${OLD}`);
     await this.#place(draft, content);
@@ -168,7 +168,8 @@ export class DirectoryBackend implements VolumeBackend {
     try {
       const bytes = substrate.sharesBlocks ? null : await bytesOf(from, work.signal);
       await substrate.copy(from, draft, { owner, bytes }, work);
-      await hostCommand(["rm", "--recursive", "--force", "--", `${draft}/${OWN_DIRECTORY}`], { signal: work.signal });
+      // Uploads that are under way: a copy begins without them.
+      await hostCommand(["rm", "--recursive", "--force", "--", `${draft}/${UNFINISHED_DIRECTORY}`], { signal: work.signal });
       if (readOnly) await substrate.seal(draft);
     } catch (error) {
       await substrate.remove(draft).catch(() => {});

@@ -7,6 +7,14 @@ const COPY_MS_MAX = 24 * 3_600_000;
 const REMOVE_MS_MAX = 3_600_000;
 const LOOK_EVERY_MS = 500;
 const SHARE_MAX = 0.99;
+/**
+ * Sandboxes may change what is copied meanwhile. On a mount that follows no symlink a directory that becomes one is an error, and does not lead the copy,
+ * which has all rights of this host, out of the volume.
+ */
+const COPY_WITHIN = `
+mount --bind --options nosymfollow -- "$1" "$1"
+findmnt --mountpoint "$1" --noheadings --output VFS-OPTIONS | grep --quiet --word-regexp nosymfollow
+exec nice -n 10 cp --archive --reflink=auto --sparse=auto --no-target-directory -- "$1" "$2"`;
 
 /** Directories of any filesystem. A copy shares blocks where the filesystem can do that for single files; else it moves every byte. */
 export class PlainSubstrate implements Substrate {
@@ -22,7 +30,7 @@ export class PlainSubstrate implements Substrate {
     const onStart = (pid: number): void => {
       watch = setInterval(() => work.progress(shareDone(pid, bytes)), LOOK_EVERY_MS);
     };
-    const argv = ["nice", "-n", "10", "cp", "--archive", "--reflink=auto", "--sparse=auto", "--no-target-directory", "--", from, to];
+    const argv = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-euc", COPY_WITHIN, "copy", from, to];
     try {
       await hostCommand(argv, { signal: work.signal, timeoutMs: COPY_MS_MAX, onStart });
     } finally {
