@@ -1,10 +1,12 @@
 import type Docker from "dockerode";
 import { LABEL_ADDRESS, LABEL_NODE, LABEL_SLOT } from "./docker-labels.ts";
 import { HAS_IPV6, INIT_OOM_SCORE_ADJ, MAY_RAISE_LIMITS, OPEN_FILES, SHM_BYTES, SLOT_CAPABILITIES, SLOT_HOSTNAME } from "./hardening.ts";
+import { seccompProfile } from "./oci-seccomp.ts";
 import { IDLE_SLOT } from "./slot.ts";
 import { SLOT_INIT, SLOT_SOCKET_DIRECTORY } from "./slot-image.ts";
 
 const MB = 1024 * 1024;
+const SECCOMP = `seccomp=${JSON.stringify(seccompProfile(process.arch))}`;
 
 export interface SlotContainer {
   id: string;
@@ -32,8 +34,7 @@ export function slotContainer({ id, nodeId, address, directory, image }: SlotCon
       NetworkMode: "none",
       CapDrop: ["ALL"],
       CapAdd: SLOT_CAPABILITIES,
-      // Seccomp is not named here, so Docker's default profile is in force.
-      SecurityOpt: ["no-new-privileges"],
+      SecurityOpt: ["no-new-privileges", SECCOMP],
       ReadonlyRootfs: true,
       Binds: [`${directory}:${SLOT_SOCKET_DIRECTORY}`],
       Memory: memory,

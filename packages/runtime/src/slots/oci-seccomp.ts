@@ -1,8 +1,7 @@
 /**
- * Docker's default seccomp profile as data, for runtimes that bring none of their own: what it resolves to for SLOT_CAPABILITIES on a kernel
- * of 4.8 or later. What is not named is refused with EPERM; calls newer than all that are named do not exist (ENOSYS), so that programs take
- * what came before them. As in newer engines, io_uring is left out (no filter sees what it does) and so is vsock (it leads to the host of a
- * virtual machine).
+ * Docker's default seccomp profile as data: what it resolves to for SLOT_CAPABILITIES on a kernel of 4.8 or later, less some requests of ioctl. What is
+ * not named is refused with EPERM; calls newer than all that are named do not exist (ENOSYS), so that programs take what came before them. As in newer
+ * engines, io_uring is left out (no filter sees what it does) and so is vsock (it leads to the host of a virtual machine).
  */
 const ALLOWED = `
   accept accept4 access adjtimex alarm bind brk capget capset chdir chmod chown chown32 clock_adjtime clock_adjtime64 clock_getres
@@ -14,7 +13,7 @@ const ALLOWED = `
   getdents64 getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpeername getpgid getpgrp getpid
   getppid getpriority getrandom getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid getsockname getsockopt gettid
   gettimeofday getuid getuid32 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents
-  io_pgetevents io_pgetevents_time64 io_setup io_submit ioctl ioprio_get ioprio_set ipc kill landlock_add_rule landlock_create_ruleset
+  io_pgetevents io_pgetevents_time64 io_setup io_submit ioprio_get ioprio_set ipc kill landlock_add_rule landlock_create_ruleset
   landlock_restrict_self lchown lchown32 lgetxattr link linkat listen listxattr llistxattr _llseek lremovexattr lseek lsetxattr lstat
   lstat64 madvise membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2 mprotect
   mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap msgctl msgget
@@ -50,6 +49,15 @@ const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. */
 const CLONE_NAMESPACES = 0x7e020000;
 const AF_VSOCK = 40;
+/**
+ * Requests of ioctl are of a type, their second byte. That of btrfs asks for no capability: on a volume root inside could make subvolumes that no quota
+ * counts, and read-only ones that nobody can remove. Its requests that other filesystems know as well are let through: to share blocks of files.
+ */
+const BTRFS_TYPE = 0x94;
+const TYPE_BITS = [8, 9, 10, 11, 12, 13, 14, 15];
+/** FICLONE, FICLONERANGE, FIDEDUPERANGE. */
+const SHARING = [0x40049409, 0x4020940d, 0xc0189436];
+const WHOLE_REQUEST = 0xffffffff;
 const ENOSYS = 38;
 
 interface SeccompRule {
@@ -80,8 +88,16 @@ export function seccompProfile(arch: string): SeccompProfile {
       ...PERSONALITIES.map((value) => allow(["personality"], [{ index: 0, value, op: "SCMP_CMP_EQ" }])),
       allow(["socket"], [{ index: 0, value: AF_VSOCK, op: "SCMP_CMP_NE" }]),
       allow(["clone"], [{ index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }]),
+      ...otherIoctls().map((arg) => allow(["ioctl"], [arg])),
       // Its flags are in memory, where no filter sees them. Told that it does not exist, the C library takes clone.
       { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS },
     ],
   };
+}
+
+/** A request of another type differs from this one in some bit. What is above the first 32 bits the kernel does not see. */
+function otherIoctls(): NonNullable<SeccompRule["args"]>[number][] {
+  const request = (mask: number, value: number) => ({ index: 1, value: mask, valueTwo: value, op: "SCMP_CMP_MASKED_EQ" });
+  const differing = TYPE_BITS.map((bit) => request(2 ** bit, (BTRFS_TYPE << 8) & (2 ** bit) ? 0 : 2 ** bit));
+  return [...differing, ...SHARING.map((value) => request(WHOLE_REQUEST, value))];
 }
