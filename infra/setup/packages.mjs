@@ -48,6 +48,7 @@ function hasCompiler() {
 const TEST_TOOLS = [
   { packages: ["procps"], present: () => findProgram("pgrep") !== null && findProgram("kill") !== null },
   { packages: ["python3"], present: () => findProgram("python3") !== null },
+  { packages: ["xfsprogs"], present: () => findProgram("mkfs.xfs") !== null },
   { packages: ["docker-registry"], present: () => findProgram("docker-registry") !== null, units: ["docker-registry.service"] },
   { packages: ["rclone", "fuse3"], present: () => findProgram("rclone") !== null && findProgram("fusermount3") !== null },
   {

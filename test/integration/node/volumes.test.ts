@@ -14,6 +14,7 @@ let root: string;
 let store: string;
 let node: TestNode;
 
+/** A plain directory of this machine's disk, as `BANYAN_VOLUMES_DISK=plain` has it; test/e2e/volumes.test.ts mounts from a btrfs. */
 beforeAll(async () => {
   root = mkdtempSync("/var/tmp/bny-store-");
   store = (await makeStore(root)).id;
