@@ -3,9 +3,9 @@ import type { Camel } from "./case.ts";
 import type { Client } from "./client.ts";
 import { type Diff, type DiffEntry, type DiffOptions, type DiffRange, eachChange, readDiff, streamDiff } from "./diff.ts";
 import { createExec, type Exec } from "./exec.ts";
-import { Files } from "./files.ts";
 import { Fork } from "./fork.ts";
 import { type ForkOptions, forkBody } from "./fork-options.ts";
+import { Handle } from "./handle.ts";
 import { Processes } from "./processes.ts";
 import type { InputOf } from "./schema-types.ts";
 import { openTerminal, type Terminal, type TerminalOptions } from "./terminal.ts";
@@ -36,22 +36,17 @@ const SNAPSHOT_TIMEOUT_MS = 660_000;
 const PROMOTE_TIMEOUT_MS = 150_000;
 
 /** A sandbox by its id: all that can be done with it, without a look at it first. */
-export class SandboxHandle implements AsyncDisposable {
+export class SandboxHandle extends Handle<api.Sandbox, UpdateSandboxOptions> implements AsyncDisposable {
   readonly id: string;
   /** Runs commands: `await sandbox.exec("ls -l")`, or as a stream: `sandbox.exec.stream(…)`. */
   readonly exec: Exec;
   readonly processes: Processes;
-  readonly files: Files;
-  protected readonly client: Client;
-  protected readonly path: string;
 
   constructor(client: Client, id: string) {
-    this.client = client;
+    super(client, `/v1/sandboxes/${encodeURIComponent(id)}`);
     this.id = id;
-    this.path = `/v1/sandboxes/${encodeURIComponent(id)}`;
     this.exec = createExec(client, this.path);
     this.processes = new Processes(client, this.path);
-    this.files = new Files(client, this.path);
   }
 
   /** Where a port inside is reached by those who hold a key; see `link` for those who do not. */
@@ -76,23 +71,15 @@ export class SandboxHandle implements AsyncDisposable {
     return openTerminal(this.client, this.path, options);
   }
 
-  look(): Promise<SandboxInfo> {
-    return this.client.json<api.Sandbox>("GET", this.path);
-  }
-
-  update(changes: UpdateSandboxOptions): Promise<SandboxInfo> {
-    return this.client.keyed<api.Sandbox>("PATCH", this.path, { json: changes });
-  }
-
   /** Ends its processes and keeps its disk. */
   stop(options: StopOptions = {}): Promise<SandboxInfo> {
-    return this.client.keyed<api.Sandbox>("POST", `${this.path}/stop`, { json: options, timeoutMs: STOP_TIMEOUT_MS });
+    return this.saw(this.client.keyed<api.Sandbox>("POST", `${this.path}/stop`, { json: options, timeoutMs: STOP_TIMEOUT_MS }));
   }
 
   /** Runs it again on the disk it had. */
   start(options: StartOptions = {}): Promise<StartedInfo> {
     const timeoutMs = (options.waitMs ?? WAIT_MS_DEFAULT) + ANSWER_MARGIN_MS;
-    return this.client.keyed<api.StartedSandbox>("POST", `${this.path}/start`, { json: options, timeoutMs });
+    return this.saw(this.client.keyed<api.StartedSandbox>("POST", `${this.path}/start`, { json: options, timeoutMs }));
   }
 
   /** An image of its files as they are now; it goes on. Others start from it like from any image. */
@@ -143,17 +130,17 @@ export class SandboxHandle implements AsyncDisposable {
 
   /** Mounts a volume: into a running one at once, else at its next start. The same mount again changes nothing. */
   mount(mount: MountOptions): Promise<SandboxInfo> {
-    return this.client.keyed<api.Sandbox>("POST", `${this.path}/volumes`, { json: mount });
+    return this.saw(this.client.keyed<api.Sandbox>("POST", `${this.path}/volumes`, { json: mount }));
   }
 
   /** `force`: also while processes use it; what they have open stays theirs until they close it. */
   unmount(path: string, options: { force?: boolean } = {}): Promise<SandboxInfo> {
-    return this.client.keyed<api.Sandbox>("DELETE", `${this.path}/volumes`, { query: { path, ...options } });
+    return this.saw(this.client.keyed<api.Sandbox>("DELETE", `${this.path}/volumes`, { query: { path, ...options } }));
   }
 
   /** Puts the files of a stopped one away and gives up its disk: it can be started on any node then. */
   archive(): Promise<SandboxInfo> {
-    return this.client.keyed<api.Sandbox>("POST", `${this.path}/archive`, { timeoutMs: SNAPSHOT_TIMEOUT_MS });
+    return this.saw(this.client.keyed<api.Sandbox>("POST", `${this.path}/archive`, { timeoutMs: SNAPSHOT_TIMEOUT_MS }));
   }
 
   /** Ends it and removes its disk, in whatever state it is. */
@@ -180,35 +167,8 @@ export class Sandbox extends SandboxHandle {
     return this.info.state;
   }
 
-  override async look(): Promise<SandboxInfo> {
-    return this.#saw(await super.look());
-  }
-
-  override async update(changes: UpdateSandboxOptions): Promise<SandboxInfo> {
-    return this.#saw(await super.update(changes));
-  }
-
-  override async stop(options: StopOptions = {}): Promise<SandboxInfo> {
-    return this.#saw(await super.stop(options));
-  }
-
-  override async start(options: StartOptions = {}): Promise<StartedInfo> {
-    return this.#saw(await super.start(options));
-  }
-
-  override async mount(mount: MountOptions): Promise<SandboxInfo> {
-    return this.#saw(await super.mount(mount));
-  }
-
-  override async unmount(path: string, options: { force?: boolean } = {}): Promise<SandboxInfo> {
-    return this.#saw(await super.unmount(path, options));
-  }
-
-  override async archive(): Promise<SandboxInfo> {
-    return this.#saw(await super.archive());
-  }
-
-  #saw<I extends SandboxInfo>(info: I): I {
+  protected override async saw<Info extends SandboxInfo>(answer: Promise<Info>): Promise<Info> {
+    const info = await answer;
     this.info = info;
     return info;
   }

@@ -5,6 +5,7 @@ import { copyIn } from "./copy/copy-in.ts";
 import { copyOut } from "./copy/copy-out.ts";
 import type { CopyOptions, CopyResult } from "./copy/options.ts";
 import { Files } from "./files.ts";
+import { Handle } from "./handle.ts";
 import type { InputOf } from "./schema-types.ts";
 import { type UploadOptions, type UploadSource, uploadFile } from "./upload.ts";
 
@@ -28,32 +29,18 @@ const WAIT_S_DEFAULT = 600;
 const ANSWER_MARGIN_MS = 45_000;
 
 /** A volume by its id or name: all that can be done with it, without a look at it first. */
-export class VolumeHandle {
+export class VolumeHandle extends Handle<api.Volume, UpdateVolumeOptions> {
   /** Its id or name. */
   readonly ref: string;
-  /** As it is now; see `filesAt` for a version. */
-  readonly files: Files;
-  protected readonly client: Client;
-  protected readonly path: string;
 
   constructor(client: Client, ref: string) {
-    this.client = client;
+    super(client, `/v1/volumes/${encodeURIComponent(ref)}`);
     this.ref = ref;
-    this.path = `/v1/volumes/${encodeURIComponent(ref)}`;
-    this.files = new Files(client, this.path);
   }
 
-  /** The files of a version, which can only be read. */
+  /** The files of a version, which can only be read; `files` are those as they are now. */
   filesAt(version: string): Files {
     return new Files(this.client, this.path, { version });
-  }
-
-  look(): Promise<VolumeInfo> {
-    return this.client.json<api.Volume>("GET", this.path);
-  }
-
-  update(changes: UpdateVolumeOptions): Promise<VolumeInfo> {
-    return this.client.keyed<api.Volume>("PATCH", this.path, { json: changes });
   }
 
   /** Which sandboxes have it among their mounts: the first 100, and how many there are. */
@@ -94,7 +81,7 @@ export class VolumeHandle {
 
   /** Its content becomes what it was at a version. Refused while running sandboxes have it mounted. */
   restore(version: string, { waitS }: CopyWait = {}): Promise<VolumeInfo> {
-    return this.#copied<api.Volume>("restore", { version }, waitS);
+    return this.saw(this.#copied<api.Volume>("restore", { version }, waitS));
   }
 
   /** Refused while sandboxes have it among their mounts; `force`: also where only stopped ones have, which cannot start any more. */
@@ -152,19 +139,8 @@ export class Volume extends VolumeHandle {
     return this.info.state;
   }
 
-  override async look(): Promise<VolumeInfo> {
-    return this.#saw(await super.look());
-  }
-
-  override async update(changes: UpdateVolumeOptions): Promise<VolumeInfo> {
-    return this.#saw(await super.update(changes));
-  }
-
-  override async restore(version: string, wait: CopyWait = {}): Promise<VolumeInfo> {
-    return this.#saw(await super.restore(version, wait));
-  }
-
-  #saw(info: VolumeInfo): VolumeInfo {
+  protected override async saw<Info extends VolumeInfo>(answer: Promise<Info>): Promise<Info> {
+    const info = await answer;
     this.info = info;
     return info;
   }
