@@ -94,7 +94,6 @@ class World {
       random: this.#random,
       network: this.#network,
       store: this.#store,
-      runs: this.#runs,
       nodes: this.#nodes,
       beats: this.#beats,
       trace: (line) => this.#trace(line),
