@@ -1,5 +1,5 @@
 import type { ForkSpec, VolumeMount } from "@banyan/contracts";
-import { type ForkRow, NO_COUNTS } from "../../services/scheduler/src/domain/fork.ts";
+import { beginningOf, type ForkRow } from "../../services/scheduler/src/domain/fork.ts";
 import type { Weather } from "./network.ts";
 import { type NodeHabits, SANDBOX_MB } from "./node.ts";
 import type { Random } from "./random.ts";
@@ -80,22 +80,9 @@ function rowOf(random: Random, now: number): ForkRow {
     frozenId: isImage ? null : `frz_${random.text(26)}`,
     base: null,
     freeze: null,
-    state: "preparing",
-    stateReason: null,
-    endsAs: null,
-    deletesAll: false,
-    counts: { ...NO_COUNTS, total: spec.count, waiting: spec.count },
-    restState: "waiting",
-    restError: null,
-    inWaves: false,
-    winner: null,
+    ...beginningOf(spec, now),
     version: 0,
-    writeId: "",
     eventSeq: 0,
-    createdAt: now,
-    startedAt: null,
-    endedAt: null,
-    deadlineAt: now + spec.deadlineS * 1_000,
   };
 }
 

@@ -1,11 +1,11 @@
 import { DEFAULT_LIFETIME, type ForkSpec, type Quota } from "@banyan/contracts";
-import { type ForkRow, type LoadedChild, NO_COUNTS } from "./fork.ts";
+import { beginningOf, type ForkRow, type LoadedChild } from "./fork.ts";
 import type { ForkBook } from "./fork-book.ts";
 import type { ForkAction, ForkWrite } from "./fork-steps.ts";
 import type { Candidate } from "./place.ts";
 
 export const NO_USAGE: Quota = { sandboxes: 0, cpu: 0, memoryMb: 0 };
-export const RESOURCES = { cpu: 1, memoryMb: 100, pids: 16, diskMb: 100 };
+const RESOURCES = { cpu: 1, memoryMb: 100, pids: 16, diskMb: 100 };
 
 export const forkSpecOf = (spec: Partial<ForkSpec> = {}): ForkSpec => ({
   count: 4,
@@ -65,22 +65,7 @@ export function forkRow(spec: Partial<ForkSpec> = {}, row: Partial<ForkRow> = {}
     frozenId: null,
     base: { layers, shipped: layers, nodeId: null, imageId: "img_1", config },
     freeze: null,
-    state: "preparing",
-    stateReason: null,
-    endsAs: null,
-    deletesAll: false,
-    counts: { ...NO_COUNTS, total: shared.count, waiting: shared.count },
-    restState: "waiting",
-    restError: null,
-    inWaves: false,
-    winner: null,
-    version: 1,
-    writeId: "",
-    eventSeq: 1,
-    createdAt: 0,
-    startedAt: null,
-    endedAt: null,
-    deadlineAt: shared.deadlineS * 1_000,
+    ...beginningOf(shared, 0),
     ...row,
   };
 }

@@ -100,6 +100,27 @@ export interface ChildChange extends ChildRow {
 
 export const NO_COUNTS: ForkCounts = { total: 0, waiting: 0, starting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, lost: 0 };
 
+/** Where every fork begins: written down, and nothing has happened yet. */
+export const beginningOf = ({ count, deadlineS }: Pick<ForkSpec, "count" | "deadlineS">, now: number) =>
+  ({
+    state: "preparing",
+    stateReason: null,
+    endsAs: null,
+    deletesAll: false,
+    counts: { ...NO_COUNTS, total: count, waiting: count },
+    restState: "waiting",
+    restError: null,
+    inWaves: false,
+    winner: null,
+    version: 1,
+    writeId: "",
+    eventSeq: 1,
+    createdAt: now,
+    startedAt: null,
+    endedAt: null,
+    deadlineAt: now + deadlineS * 1_000,
+  }) satisfies Partial<ForkRow>;
+
 export const hasEnded = (state: ForkState): boolean => state === "done" || state === "cancelled" || state === "failed";
 
 /** What others may know of a fork. */

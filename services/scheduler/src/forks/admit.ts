@@ -13,9 +13,9 @@ import {
 } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { Context } from "../context.ts";
-import { type ForkRow, type ForkTemplate, NO_COUNTS } from "../domain/fork.ts";
+import { beginningOf, type ForkRow, type ForkTemplate, NO_COUNTS } from "../domain/fork.ts";
 import { checkFork } from "../domain/fork-check.ts";
-import { type Mounts, mountIssue, mountsOfChildren } from "../domain/mounts.ts";
+import { mountIssue, mountsOfChildren } from "../domain/mounts.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
 import type { Stack } from "../domain/sandbox.ts";
 import { resolveMounts } from "../mounts.ts";
@@ -45,16 +45,28 @@ export async function admit(ctx: Context, order: ForkOrder): Promise<ForkRow> {
   refuse(checkFork(spec, { ...found.stack.config.env, ...found.template.env }));
   const shortage = shortageOf(NOTHING_USED, chargeOf("starting", found.template.resources), quota);
   if (shortage !== null) throw fault("sandbox.quota_exceeded", { ...shortage });
-  const mounts = await mountsOf(ctx, orgId, found.template.volumes, spec.volumes);
-  const template = { ...found.template, volumes: mounts.declared };
-  const row = rowOf(order, { ...found, template }, ctx.clock.now());
-  if (await ctx.store.insertFork(row)) {
-    ctx.forks.add(row, mounts);
-    return row;
-  }
+  const inserted = await insert(ctx, order, found);
+  if (inserted !== null) return inserted;
   const other = await ctx.store.readFork(forkId);
   if (other === null) throw fault("fork.not_found", { id: forkId });
   return ownOf(other, orgId);
+}
+
+/** Null: there is one of this id. Until there is a row, `mounting` says what its children will mount. */
+async function insert(ctx: Context, order: ForkOrder, found: Source): Promise<ForkRow | null> {
+  const wanted = mountsAsked(found.template.volumes, order.spec.volumes);
+  const mounting = ctx.mounting.begin(null, wanted);
+  try {
+    const mounts = await resolveMounts(ctx, order.orgId, wanted);
+    mounting.resolved(mounts.declared);
+    const template = { ...found.template, volumes: mounts.declared };
+    const row = rowOf(order, { ...found, template }, ctx.clock.now());
+    if (!(await ctx.store.insertFork(row))) return null;
+    ctx.forks.add(row, mounts);
+    return row;
+  } finally {
+    mounting.end();
+  }
 }
 
 function ownOf(row: ForkRow, orgId: string): ForkRow {
@@ -66,11 +78,11 @@ function refuse(issues: readonly unknown[]): void {
   if (issues.length > 0) throw fault("request.invalid", { issues });
 }
 
-async function mountsOf(ctx: Context, orgId: string, source: readonly VolumeMount[], own: readonly VolumeMount[]): Promise<Mounts> {
+function mountsAsked(source: readonly VolumeMount[], own: readonly VolumeMount[]): VolumeMount[] {
   const { mounts, kept } = mountsOfChildren(source, own);
   const issue = mountIssue(mounts, kept, (asked) => ["volumes", asked]);
   refuse(issue === null ? [] : [issue]);
-  return resolveMounts(ctx, orgId, mounts);
+  return mounts;
 }
 
 async function sandboxSource(
@@ -128,22 +140,7 @@ function rowOf({ orgId, forkId, source, spec, quota }: ForkOrder, { template, st
     frozenId: hasDisk ? newId("frz") : null,
     base: hasDisk ? null : { layers, shipped: layers, nodeId: null, imageId, config },
     freeze: hasDisk ? null : { way: "none", pausedMs: 0, skipped: [] },
-    state: "preparing",
-    stateReason: null,
-    endsAs: null,
-    deletesAll: false,
-    counts: { ...NO_COUNTS, total: spec.count, waiting: spec.count },
-    restState: "waiting",
-    restError: null,
-    inWaves: false,
-    winner: null,
-    version: 1,
-    writeId: "",
-    eventSeq: 1,
-    createdAt: now,
-    startedAt: null,
-    endedAt: null,
-    deadlineAt: now + spec.deadlineS * 1_000,
+    ...beginningOf(spec, now),
   };
 }
 
