@@ -3,6 +3,7 @@ export * as api from "./api/index.ts";
 export * from "./build.ts";
 export * from "./errors.ts";
 export * from "./fork.ts";
+export * from "./fork-verbs.ts";
 export * from "./image.ts";
 export * from "./image-spec.ts";
 export * from "./limits.ts";
