@@ -33,6 +33,19 @@ const Started = z.object({
   /** What its image has whoever started it do next: run this, and wait for that. */
   image: z.object({ id: ImageId, entrypoint: z.array(z.string()), ready: ReadyCheck.nullable().default(null) }),
 });
+/** Of whatever changes the state of a sandbox that is there. */
+const MOVE_ERRORS = ["sandbox.not_found", "sandbox.illegal_transition", "sandbox.version_conflict"] as const;
+/** Of whatever keeps a sandbox's files as layers. */
+const FREEZE_ERRORS = [...MOVE_ERRORS, "snapshot.failed", "layer.unavailable", "node.unreachable", "database.unavailable"] as const;
+const MOUNT_ERRORS = [
+  "volume.not_found",
+  "volume.version_not_found",
+  "volume.not_ready",
+  "volume.unreachable",
+  "volume.mount_failed",
+  "volume.subpath_not_found",
+  "mount.refused",
+] as const;
 const START_ERRORS = [
   "image.not_found",
   "image.not_ready",
@@ -43,13 +56,7 @@ const START_ERRORS = [
   "node.unreachable",
   "sandbox.start_failed",
   "sandbox.quota_exceeded",
-  "volume.not_found",
-  "volume.version_not_found",
-  "volume.not_ready",
-  "volume.unreachable",
-  "volume.mount_failed",
-  "volume.subpath_not_found",
-  "mount.refused",
+  ...MOUNT_ERRORS,
   "database.unavailable",
 ] as const;
 
@@ -71,14 +78,14 @@ export const StartSandbox = rpc("scheduler", "sandbox.start", {
   input: Ref.extend({ quota: Quota, deadlineMs: z.int().min(1).max(LIMITS.createDeadlineMsMax) }),
   output: Started,
   deadlineMs: 30_000,
-  errors: [...START_ERRORS, "sandbox.not_found", "sandbox.illegal_transition", "sandbox.version_conflict"],
+  errors: [...START_ERRORS, ...MOVE_ERRORS],
 });
 
 export const StopSandbox = rpc("scheduler", "sandbox.stop", {
   input: Ref.extend({ graceMs: z.int().min(0).max(60_000) }),
   output: z.object({ sandbox: SandboxRecord }),
   deadlineMs: 75_000,
-  errors: ["sandbox.not_found", "sandbox.illegal_transition", "sandbox.version_conflict", "node.unreachable", "database.unavailable"],
+  errors: [...MOVE_ERRORS, "node.unreachable", "database.unavailable"],
 });
 
 /** Legal in every state; a second delete answers like the first. `deleting` while the node does not answer: the loop goes on. */
@@ -132,16 +139,7 @@ export const SnapshotSandbox = rpc("scheduler", "sandbox.snapshot", {
   input: Ref.extend({ imageId: ImageId, name: ImageName.nullable() }),
   output: z.object({ image: Image, way: z.enum(["stopped", "restack", "copy"]), pausedMs: z.number(), skipped: z.array(z.string()) }),
   deadlineMs: 600_000,
-  errors: [
-    "sandbox.not_found",
-    "sandbox.illegal_transition",
-    "sandbox.version_conflict",
-    "snapshot.failed",
-    "layer.unavailable",
-    "request.invalid",
-    "node.unreachable",
-    "database.unavailable",
-  ],
+  errors: [...FREEZE_ERRORS, "request.invalid"],
 });
 
 /** Which sandboxes, in any state but deleted, stand on these layers: who asks is about to delete them. At most 100 are named. */
@@ -191,15 +189,7 @@ export const ArchiveSandbox = rpc("scheduler", "sandbox.archive", {
   input: Ref,
   output: z.object({ sandbox: SandboxRecord }),
   deadlineMs: 600_000,
-  errors: [
-    "sandbox.not_found",
-    "sandbox.illegal_transition",
-    "sandbox.version_conflict",
-    "snapshot.failed",
-    "layer.unavailable",
-    "node.unreachable",
-    "database.unavailable",
-  ],
+  errors: FREEZE_ERRORS,
 });
 
 export const ListNodes = rpc("scheduler", "node.list", {
@@ -230,38 +220,14 @@ export const MountVolume = rpc("scheduler", "sandbox.mount", {
   input: Ref.extend({ mount: VolumeMount }),
   output: z.object({ sandbox: SandboxRecord }),
   deadlineMs: 45_000,
-  errors: [
-    "request.invalid",
-    "sandbox.not_found",
-    "sandbox.illegal_transition",
-    "sandbox.version_conflict",
-    "volume.not_found",
-    "volume.version_not_found",
-    "volume.not_ready",
-    "volume.unreachable",
-    "volume.mount_failed",
-    "volume.subpath_not_found",
-    "mount.refused",
-    "mount.exists",
-    "node.unreachable",
-    "database.unavailable",
-  ],
+  errors: ["request.invalid", ...MOVE_ERRORS, ...MOUNT_ERRORS, "mount.exists", "node.unreachable", "database.unavailable"],
 });
 
 export const UnmountVolume = rpc("scheduler", "sandbox.unmount", {
   input: Ref.extend({ path: MountPath, force: z.boolean() }),
   output: z.object({ sandbox: SandboxRecord }),
   deadlineMs: 45_000,
-  errors: [
-    "sandbox.not_found",
-    "sandbox.illegal_transition",
-    "sandbox.version_conflict",
-    "mount.not_found",
-    "mount.busy",
-    "volume.mount_failed",
-    "node.unreachable",
-    "database.unavailable",
-  ],
+  errors: [...MOVE_ERRORS, "mount.not_found", "mount.busy", "volume.mount_failed", "node.unreachable", "database.unavailable"],
 });
 
 /**
