@@ -1,14 +1,21 @@
 import { type api, GetVolume } from "@banyan/contracts";
+import type { z } from "zod";
 import { preferredWaitS } from "../domain/prefer.ts";
 import { isCopied, volumeView } from "../views/volume.ts";
 import { settled } from "../volumes/await-copy.ts";
 import { PREFER_WAIT, WAIT_S_MAX } from "./build-image.ts";
 import type { Gateway } from "./gateway.ts";
-import type { Call, Reply } from "./route.ts";
+import type { Call, Reply, RouteDescription } from "./route.ts";
 
 type Any = Call<unknown, unknown>;
 
 export const COPY_HEADERS = { Prefer: PREFER_WAIT };
+
+/** Of a route whose copying may go on after the call. */
+export const copyReplies = (done: 200 | 201, description: string, schema: z.ZodType): RouteDescription["replies"] => ({
+  [done]: { description, schema },
+  202: { description: "Its content is still being copied: see its `progress`.", schema },
+});
 
 /** By its id or name; which of them it is, and whether it is there, its owner says. */
 export function volumeOf({ caller, params }: Pick<Any, "caller" | "params">): { orgId: string; volume: string } {

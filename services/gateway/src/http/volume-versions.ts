@@ -3,7 +3,7 @@ import { versionView, volumeView } from "../views/volume.ts";
 import { settled } from "../volumes/await-copy.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Call, type Reply, route } from "./route.ts";
-import { COPY_HEADERS, replyOf, settleVolume, volumeOf } from "./volume-reply.ts";
+import { COPY_HEADERS, copyReplies, replyOf, settleVolume, volumeOf } from "./volume-reply.ts";
 
 type Any = Call<unknown, unknown>;
 
@@ -25,10 +25,7 @@ const forkVolume = route({
   body: api.ForkVolumeBody,
   makes: "vol",
   headers: COPY_HEADERS,
-  replies: {
-    201: { description: "It is there.", schema: api.Volume },
-    202: { description: "Its content is still being copied: see its `progress`.", schema: api.Volume },
-  },
+  replies: copyReplies(201, "It is there.", api.Volume),
   errors: CreateVolume.errors,
   deadlineMs: () => CreateVolume.deadlineMs,
   async handle(call, { bus }) {
@@ -52,10 +49,7 @@ const createVersion = route({
   body: api.CreateVersionBody,
   makes: "ver",
   headers: COPY_HEADERS,
-  replies: {
-    201: { description: "It is there.", schema: api.VolumeVersion },
-    202: { description: "It is still being copied: see its `progress`.", schema: api.VolumeVersion },
-  },
+  replies: copyReplies(201, "It is there.", api.VolumeVersion),
   errors: CreateVersion.errors,
   deadlineMs: () => CreateVersion.deadlineMs,
   async handle(call, { bus }) {
@@ -124,10 +118,7 @@ const restoreVolume = route({
   access: "member",
   body: api.RestoreVolumeBody,
   headers: COPY_HEADERS,
-  replies: {
-    200: { description: "It is what it was.", schema: api.Volume },
-    202: { description: "It is still being copied: see its `progress`.", schema: api.Volume },
-  },
+  replies: copyReplies(200, "It is what it was.", api.Volume),
   errors: RestoreVolume.errors,
   deadlineMs: () => RestoreVolume.deadlineMs,
   async handle(call, { bus }) {

@@ -1,6 +1,5 @@
 import type { api, Build, BuildEvent, BuildStep } from "@banyan/contracts";
-
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+import { iso, isoOrNull } from "./time.ts";
 
 export function buildView(build: Build): api.Build {
   const { failure } = build;
@@ -19,7 +18,7 @@ export function buildView(build: Build): api.Build {
       last_lines: failure.lastLines,
     },
     attempts: build.attempts,
-    created_at: new Date(build.createdAt).toISOString(),
+    created_at: iso(build.createdAt),
     started_at: isoOrNull(build.startedAt),
     ended_at: isoOrNull(build.endedAt),
   };
@@ -30,7 +29,7 @@ function stepView({ index, title, state, durationMs, exitCode }: BuildStep): api
 }
 
 export function buildEventView({ seq, at, event }: BuildEvent): api.BuildEvent {
-  const head = { seq, at: new Date(at).toISOString() };
+  const head = { seq, at: iso(at) };
   switch (event.kind) {
     case "log":
       return { ...head, event: "log", step: event.step, stream: event.stream, text: event.text };

@@ -13,16 +13,14 @@ import type {
 } from "@banyan/contracts";
 import { LIMITS } from "@banyan/contracts";
 import type { z } from "zod";
+import { lifetimeOf } from "./sandbox.ts";
+import { iso, isoOrNull } from "./time.ts";
 
 /** The deadline comes first: what it ends is cancelled, and has not failed by its time. */
 const DEADLINE_MARGIN_MS = 60_000;
 
-const iso = (ms: number): string => new Date(ms).toISOString();
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : iso(ms));
-
 /** Every default is filled in here; what is null is the source's own. */
 export function forkSpecOf(body: api.ForkSandboxBody): ForkSpec {
-  const { lifetime } = body;
   const command = commandOf(body.command, body.deadline_s);
   const policy = policyOf(body.policy);
   return {
@@ -35,12 +33,7 @@ export function forkSpecOf(body: api.ForkSandboxBody): ForkSpec {
     resources: resourcesOf(body.limits),
     network: body.network,
     volumes: body.volumes,
-    lifetime: {
-      idleTimeoutS: lifetime.idle_timeout_s,
-      maxLifetimeS: lifetime.max_lifetime_s,
-      onIdle: lifetime.on_idle,
-      onExpiry: lifetime.on_expiry,
-    },
+    lifetime: lifetimeOf(body.lifetime),
     command,
     policy,
     after: body.after ?? (command === null || policy.kind === "first_success" ? "keep" : "stop"),

@@ -1,6 +1,5 @@
 import type { api, Image } from "@banyan/contracts";
-
-const iso = (ms: number): string => new Date(ms).toISOString();
+import { iso } from "./time.ts";
 
 export function imageView(image: Image): api.Image {
   const { id, names, kind, state, origin, error, base } = image;

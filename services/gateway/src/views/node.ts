@@ -1,4 +1,5 @@
 import type { api, DrainNode, NodeView, OutputOf } from "@banyan/contracts";
+import { iso } from "./time.ts";
 
 const amounts = (of: NodeView["capacity"]): api.Node["capacity"] => ({
   cpu: of.cpu,
@@ -21,7 +22,7 @@ export function nodeView(node: NodeView): api.Node {
     used: amounts(node.used),
     pool: node.pool,
     stores: node.stores,
-    last_heartbeat_at: new Date(node.at).toISOString(),
+    last_heartbeat_at: iso(node.at),
   };
 }
 

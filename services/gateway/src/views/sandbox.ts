@@ -10,12 +10,11 @@ import {
   type UpdateSandbox,
 } from "@banyan/contracts";
 import type { z } from "zod";
-
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+import { iso, isoOrNull } from "./time.ts";
 
 /** `image`: by its name or id; a spec has become one before. */
 export function specOf(body: api.CreateSandboxBody, image: string): SandboxSpec {
-  const { limits, lifetime } = body;
+  const { limits } = body;
   return {
     image,
     name: body.name,
@@ -32,12 +31,16 @@ export function specOf(body: api.CreateSandboxBody, image: string): SandboxSpec 
     user: body.user,
     network: body.network,
     volumes: body.volumes,
-    lifetime: {
-      idleTimeoutS: lifetime.idle_timeout_s,
-      maxLifetimeS: lifetime.max_lifetime_s,
-      onIdle: lifetime.on_idle,
-      onExpiry: lifetime.on_expiry,
-    },
+    lifetime: lifetimeOf(body.lifetime),
+  };
+}
+
+export function lifetimeOf(body: api.CreateSandboxBody["lifetime"]): Lifetime {
+  return {
+    idleTimeoutS: body.idle_timeout_s,
+    maxLifetimeS: body.max_lifetime_s,
+    onIdle: body.on_idle,
+    onExpiry: body.on_expiry,
   };
 }
 
@@ -81,10 +84,10 @@ export function sandboxView(sandbox: SandboxRecord): api.Sandbox {
     node_id: sandbox.nodeId,
     origin: sandbox.origin && { fork_id: sandbox.origin.forkId, index: sandbox.origin.index, parent_id: sandbox.origin.parentId },
     epoch: sandbox.epoch,
-    created_at: new Date(sandbox.createdAt).toISOString(),
+    created_at: iso(sandbox.createdAt),
     started_at: isoOrNull(sandbox.startedAt),
     stopped_at: isoOrNull(sandbox.stoppedAt),
-    last_active_at: new Date(sandbox.lastActiveAt).toISOString(),
+    last_active_at: iso(sandbox.lastActiveAt),
     expires_at: isoOrNull(sandbox.expiresAt),
   };
 }

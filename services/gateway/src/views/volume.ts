@@ -1,6 +1,5 @@
 import { type api, OBJECT_STORE, type Volume, type VolumeBackend, type VolumeUser, type VolumeVersion } from "@banyan/contracts";
-
-const iso = (ms: number): string => new Date(ms).toISOString();
+import { iso } from "./time.ts";
 
 const usageView = ({ bytes, files, measuredAt }: Volume["usage"]): api.Volume["usage"] => ({
   bytes,
