@@ -31,10 +31,11 @@ import type { RouteDescription } from "./route.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { snapshotRoutes } from "./snapshots.ts";
 import { usageRoutes } from "./usage.ts";
+import { volumePlaneRoutes } from "./volume-plane.ts";
 import { volumeVersionRoutes } from "./volume-versions.ts";
 import { volumeRoutes } from "./volumes.ts";
 
-export const controlRoutes = [
+const controlRoutes = [
   ...createSandboxRoutes,
   ...sandboxRoutes,
   ...snapshotRoutes,
@@ -61,6 +62,7 @@ export const describedRoutes: readonly RouteDescription[] = [
   ...contextRoutes,
   ...dataPlaneRoutes,
   ...diffRoutes,
+  ...volumePlaneRoutes,
 ];
 
 export interface AppDeps {

@@ -51,3 +51,9 @@ it("describes bodies as they are sent: unknown fields refused, defaults optional
   expect(document.components.schemas.CreateSandboxBody).not.toHaveProperty("required");
   expect(document.components.schemas.Sandbox).not.toHaveProperty("additionalProperties");
 });
+
+it("describes the files of volumes like those of sandboxes", () => {
+  const of = (root: string) => operations.flatMap(({ path }) => (path.startsWith(`${root}/files/`) ? [path.slice(root.length)] : []));
+  expect(of("/v1/sandboxes/{id}").length).toBeGreaterThan(10);
+  expect(of("/v1/volumes/{id}").toSorted()).toEqual(of("/v1/sandboxes/{id}").toSorted());
+});
