@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { contextBlob, fault, type ImageConfig } from "@banyan/contracts";
 import type Docker from "dockerode";
 import { extract, pack } from "tar-stream";
+import { EMPTY_CONFIG } from "../domain/empty-config.ts";
 import type { BuildOrder, ResolvedBase } from "../domain/plan.ts";
 import { withContainer } from "./containers.ts";
 import type { Engine } from "./engine.ts";
@@ -12,15 +13,6 @@ import { pullPinned, registryOf } from "./registry.ts";
 import { inflate } from "./sent-tar.ts";
 import { importStack, STACK_REPOSITORY } from "./stack-image.ts";
 import { readableOf } from "./tar-streams.ts";
-
-const DEFAULT_CONFIG: ImageConfig = {
-  env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
-  workdir: "/",
-  user: "root",
-  entrypoint: [],
-  ready: null,
-  resources: {},
-};
 
 export interface BaseImage {
   /** The engine's name of it. */
@@ -54,10 +46,10 @@ export function configOf(
   const listed = (value: string | string[] | null | undefined): string[] => (value === null || value === undefined ? [] : [value].flat());
   const env = Object.fromEntries(listed(config.Env).map((entry) => entry.split(/=(.*)/s).slice(0, 2)));
   return {
-    ...DEFAULT_CONFIG,
-    env: { ...DEFAULT_CONFIG.env, ...env },
-    workdir: config.WorkingDir || DEFAULT_CONFIG.workdir,
-    user: config.User || DEFAULT_CONFIG.user,
+    ...EMPTY_CONFIG,
+    env: { ...EMPTY_CONFIG.env, ...env },
+    workdir: config.WorkingDir || EMPTY_CONFIG.workdir,
+    user: config.User || EMPTY_CONFIG.user,
     entrypoint: [...listed(config.Entrypoint), ...listed(config.Cmd)],
   };
 }
@@ -96,7 +88,7 @@ function withoutDevices(sent: Readable): Readable {
   return readableOf(kept);
 }
 
-export const flatTag = (image: string): string => `flat-${image.replaceAll(/[^A-Za-z0-9]/g, "-").slice(-100)}`;
+const flatTag = (image: string): string => `flat-${image.replaceAll(/[^A-Za-z0-9]/g, "-").slice(-100)}`;
 
 /** More layers than the engine can stack become one. */
 export function flattenImage(engine: Engine, image: string): Promise<string> {
