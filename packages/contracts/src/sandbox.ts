@@ -16,20 +16,6 @@ export const sandboxMachine = machine({
 });
 export const SANDBOX_STATES = ["starting", "running", "stopping", "stopped", "failed", "deleting", "deleted"] as const;
 export type SandboxState = (typeof SANDBOX_STATES)[number];
-export type SandboxEvent =
-  | "started"
-  | "failed"
-  | "gave_up"
-  | "delete"
-  | "stop"
-  | "died"
-  | "lost"
-  | "stopped"
-  | "start"
-  | "archived"
-  | "promoted"
-  | "recovered"
-  | "deleted";
 
 export const SandboxId = z.string().regex(idPattern("sbx"), "not a sandbox id");
 export const OrgId = z.string().regex(idPattern("org"), "not an organisation id");

@@ -4,7 +4,7 @@ import { uuidv7obj } from "uuidv7";
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LENGTH = 26;
 
-export const ID_PREFIXES = [
+const ID_PREFIXES = [
   "sbx",
   "img",
   "bld",

@@ -67,7 +67,7 @@ export const NODE_DEFAULTS = {
 } as const satisfies NodeConfig;
 
 /** What a maker bears without holding up those who are being served. */
-export const REFILL_PER_S = { docker: NODE_DEFAULTS.pool.perS, oci: 40 } as const;
+const REFILL_PER_S = { docker: NODE_DEFAULTS.pool.perS, oci: 40 } as const;
 
 const Labels = z.string().transform((text, context) => {
   const pairs = text.split(",").filter((pair) => pair !== "");

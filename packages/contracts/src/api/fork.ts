@@ -201,7 +201,6 @@ export const ForkSourceInput = z.union([
 /** `POST /v1/forks` */
 export const CreateForkBody = z.strictObject({ source: ForkSourceInput, ...fields }).superRefine(coherent);
 export type CreateForkBody = z.infer<typeof CreateForkBody>;
-export type CreateForkInput = z.input<typeof CreateForkBody>;
 
 export const CancelForkBody = z.strictObject({
   delete_children: z.boolean().default(false).describe("Also those that have ended or were to be kept."),

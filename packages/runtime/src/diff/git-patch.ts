@@ -78,7 +78,7 @@ async function fileDiff(path: string, before: Side | null, now: Side | null): Pr
 }
 
 /** From `---` on: a unified diff as every tool reads it. Null: there is no such file. */
-export function hunksText(hunks: readonly Hunk[], before: string | null, now: string | null): string {
+function hunksText(hunks: readonly Hunk[], before: string | null, now: string | null): string {
   const name = (prefix: string, path: string | null) => (path === null ? "/dev/null" : tabbed(quoted(prefix + path)));
   const parts = hunks.map(
     ({ oldStart, oldLines, newStart, newLines, lines }) =>

@@ -1,4 +1,4 @@
-import { type ChangeSummary, fault } from "@banyan/contracts";
+import { type api, type ChangeSummary, fault } from "@banyan/contracts";
 import type { FileType } from "../native/index.ts";
 
 /** What an entry is on one of the two sides. `mtimeMs` has fractions. */
@@ -12,8 +12,7 @@ export interface ChangeStat {
   mtimeMs: number;
 }
 
-export const CHANGE_ASPECTS = ["content", "type", "target", "device", "mode", "owner", "xattr", "mtime"] as const;
-export type ChangeAspect = (typeof CHANGE_ASPECTS)[number];
+type ChangeAspect = (typeof api.DIFF_ASPECTS)[number];
 
 export interface Change {
   kind: "added" | "changed" | "deleted";

@@ -92,4 +92,4 @@ function signed(sign: string, lines: readonly string[], text: string): string[] 
   return text === "" || text.endsWith("\n") ? all : [...all, NO_NEWLINE];
 }
 
-export const NO_NEWLINE = "\\ No newline at end of file";
+const NO_NEWLINE = "\\ No newline at end of file";

@@ -2,7 +2,7 @@
  * What no sandbox may reach: this host, other machines of the operator's networks, the metadata address, other sandboxes.
  * IPv6 is off inside, and dropped besides.
  */
-export const CLOSED_RANGES = [
+const CLOSED_RANGES = [
   "0.0.0.0/8",
   "10.0.0.0/8",
   "100.64.0.0/10",

@@ -5,7 +5,7 @@ import { eq, sql } from "drizzle-orm";
 import { hashKey, keyHint } from "../domain/api-key.ts";
 import { apiKeys, organisations } from "./schema.ts";
 
-export const DEFAULT_ORGANISATION = "default";
+const DEFAULT_ORGANISATION = "default";
 
 export interface Bootstrap {
   quota: Quota;

@@ -2,7 +2,7 @@ import { type Database, translate } from "@banyan/db";
 import { desc } from "drizzle-orm";
 import { type JoinTokenRow, joinTokens } from "./schema.ts";
 
-export const JOIN_TOKENS_LISTED_MAX = 1_000;
+const JOIN_TOKENS_LISTED_MAX = 1_000;
 
 /** The latest first: where there are too many to list, the old ones are those that expire soon by themselves. */
 export function listJoinTokens(db: Database): Promise<JoinTokenRow[]> {

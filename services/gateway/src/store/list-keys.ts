@@ -2,7 +2,7 @@ import { type Database, translate } from "@banyan/db";
 import { asc, eq } from "drizzle-orm";
 import { type ApiKeyRow, apiKeys } from "./schema.ts";
 
-export const KEYS_LISTED_MAX = 1_000;
+const KEYS_LISTED_MAX = 1_000;
 
 export function listKeys(db: Database, organisationId: string): Promise<ApiKeyRow[]> {
   return translate(async () => {

@@ -2,7 +2,7 @@ import { type Database, translate } from "@banyan/db";
 import { asc } from "drizzle-orm";
 import { type OrganisationRow, organisations } from "./schema.ts";
 
-export const ORGANISATIONS_LISTED_MAX = 1_000;
+const ORGANISATIONS_LISTED_MAX = 1_000;
 
 export function listOrganisations(db: Database): Promise<OrganisationRow[]> {
   return translate(async () => {

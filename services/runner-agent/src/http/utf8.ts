@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 const SEQUENCE_BYTES_MAX = 4;
 
 /** How many bytes at the end are the start of a character whose rest is still to come. */
-export function incompleteTail(bytes: Uint8Array): number {
+function incompleteTail(bytes: Uint8Array): number {
   const lookBack = Math.min(SEQUENCE_BYTES_MAX - 1, bytes.length);
   for (let back = 1; back <= lookBack; back++) {
     const byte = bytes[bytes.length - back] ?? 0;

@@ -82,7 +82,7 @@ export const reaches = ({ stores }: Pick<Candidate, "stores">, wanted: readonly 
 /**
  * Those that none of the nodes that answer reaches; all of them where each is reached and no node reaches all. Empty: a node does, or none answers.
  */
-export function unreachedStores(nodes: readonly Pick<Candidate, "stores" | "reachable">[], wanted: readonly string[]): string[] {
+function unreachedStores(nodes: readonly Pick<Candidate, "stores" | "reachable">[], wanted: readonly string[]): string[] {
   const there = nodes.filter(({ reachable }) => reachable);
   if (wanted.length === 0 || there.length === 0 || there.some((node) => reaches(node, wanted))) return [];
   const nowhere = wanted.filter((store) => !there.some(({ stores }) => stores.has(store)));

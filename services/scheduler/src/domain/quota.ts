@@ -6,7 +6,7 @@ const ACTIVE: readonly SandboxState[] = ["starting", "running", "stopping"];
 export const isActive = (state: SandboxState): boolean => ACTIVE.includes(state);
 
 /** Whether it counts for its organisation. One that is being deleted does not: its owner has done all there is to do. */
-export const isCounted = (state: SandboxState): boolean => state !== "deleting" && state !== "deleted";
+const isCounted = (state: SandboxState): boolean => state !== "deleting" && state !== "deleted";
 
 /** What a sandbox in this state takes of its organisation's quota. */
 export function chargeOf(state: SandboxState, resources: Resources): Quota {
