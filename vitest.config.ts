@@ -11,10 +11,13 @@ const beside = [
 /** Each with what it measures, or with the whole machine against it, or with mounts of which a container that starts beside would have a copy. */
 const alone = [
   "test/e2e/hostile.test.ts",
+  "test/e2e/object-volumes.test.ts",
+  "test/e2e/apart/object-volumes.test.ts",
   "test/integration/native/hostile.test.ts",
   "test/integration/node/pool.test.ts",
   "test/integration/node/blanks.test.ts",
   "test/integration/node/object-mounts.test.ts",
+  "test/integration/node/object-stores.test.ts",
   "test/integration/layers/layer-tar.test.ts",
   "test/integration/image-builder/engine-dockerfile.test.ts",
   "test/integration/image-builder/engine-network.test.ts",

@@ -49,6 +49,11 @@ export interface VolumesConfig {
   deletedKeptMs: number;
   /** How long an answer waits for what the store can do at once. */
   answerWaitMs: number;
+  /** An object volume whose store has not answered for so long is `failed`: shorter than whoever creates one is ready to wait. */
+  objectCreateMs: number;
+  /** What serves the files of one volume ends when nobody has asked for so long. */
+  serverIdleMs: number;
+  expireUploadsEveryMs: number;
 }
 
 export const VOLUMES_DEFAULTS: VolumesConfig = {
@@ -58,6 +63,9 @@ export const VOLUMES_DEFAULTS: VolumesConfig = {
   retryMs: 5_000,
   deletedKeptMs: 24 * 3_600_000,
   answerWaitMs: 5_000,
+  objectCreateMs: 40_000,
+  serverIdleMs: 60_000,
+  expireUploadsEveryMs: 60_000,
 };
 
 const Environment = z.object({
@@ -81,6 +89,7 @@ const Environment = z.object({
   BANYAN_VOLUME_RETRY_MS: Ms.default(VOLUMES_DEFAULTS.retryMs),
   BANYAN_OBJECTS: z.enum(["auto", "on", "off"]).default(OBJECTS_DEFAULTS.mode),
   BANYAN_OBJECT_CACHE_MB: Count.default(OBJECTS_DEFAULTS.cacheMb),
+  BANYAN_OBJECT_CREATE_S: Count.max(86_400).default(VOLUMES_DEFAULTS.objectCreateMs / 1_000),
   BANYAN_SECRET_KEY: z.string().min(32).optional(),
 });
 
@@ -115,6 +124,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       usageEveryMs: read.BANYAN_VOLUME_USAGE_EVERY_S * 1_000,
       copiesAtOnce: read.BANYAN_VOLUME_COPIES_AT_ONCE,
       retryMs: read.BANYAN_VOLUME_RETRY_MS,
+      objectCreateMs: read.BANYAN_OBJECT_CREATE_S * 1_000,
     },
   };
 }

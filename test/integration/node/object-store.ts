@@ -17,6 +17,8 @@ const SERVER = join(dirname(createRequire(import.meta.url).resolve("s3rver/packa
 export interface ObjectStore {
   remote(changes?: Partial<Remote>): Remote;
   source(): ObjectSource;
+  /** What the bucket holds at `path`, as anyone but us reads it. Null: nothing. */
+  object(path: string): Promise<string | null>;
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -64,6 +66,10 @@ export async function startObjectStore(): Promise<ObjectStore> {
     source: () => {
       const volumeId = newId("vol");
       return { kind: "object", store: "object", volumeId, remote: remote({ path: `${BUCKET}/${volumeId}` }) };
+    },
+    async object(path) {
+      const reply = await fetch(`http://127.0.0.1:${port}/${path}`);
+      return reply.ok ? reply.text() : null;
     },
     kill,
     start,

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { ListVolumes } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { RcloneMounts } from "@banyan/runtime";
+import { eventually } from "@banyan/testkit";
 import { ObjectBackend, volumeBackendConformance } from "@banyan/volume-manager";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ObjectStore, SECRET, startObjectStore } from "../node/object-store.ts";
-import { type Cluster, codeOf, startCluster, VolumesWorld } from "./volumes-harness.ts";
+import { type Cluster, codeOf, PATIENT, startCluster, VolumesWorld } from "./volumes-harness.ts";
 
 const TEST_MS = 120_000;
 let store: ObjectStore;
@@ -75,6 +76,51 @@ describe("an object volume", () => {
       expect(await create({ secrets: { access_key_id: "nobody", secret_access_key: SECRET } })).toBe("request.invalid");
       expect(await create({ options: { ...store.remote().options, env_auth: "true" } })).toBe("request.invalid");
       expect(await create({})).toBe("no error");
+    },
+    TEST_MS,
+  );
+
+  it(
+    "is being made while its store does not answer, says why, and is ready when the store is back",
+    async () => {
+      await store.kill();
+      const volume = await made();
+      expect(volume).toMatchObject({ state: "creating", stateReason: expect.stringContaining("connection refused") });
+      const mounted: unknown = await world.resolve({ volume: volume.id }).catch((error: unknown) => error);
+      expect(mounted).toMatchObject({ code: "volume.not_ready", details: { reason: expect.stringContaining("connection refused") } });
+      await store.start();
+      expect(await world.ready(volume)).toMatchObject({ state: "ready", stateReason: null });
+    },
+    TEST_MS,
+  );
+
+  it(
+    "has failed when its store has not answered for a while, with the reason and without the secret, and can be made again",
+    async () => {
+      const { volumes } = world.config;
+      const { objectCreateMs } = volumes;
+      const create = () => world.create({ name: "again", backend: { kind: "object", remote: store.remote({ secrets: SECRETS }) } });
+      await store.kill();
+      try {
+        const volume = await create();
+        await world.stop();
+        volumes.objectCreateMs = 1;
+        await world.start();
+        const failed = await eventually(async () => {
+          const seen = await world.get(volume.id);
+          return seen.state === "failed" && seen;
+        }, PATIENT);
+        expect(failed.stateReason).toMatch(/connection refused.*Nothing was made.*create it again/);
+        expect(failed.stateReason).not.toContain(SECRETS.secret_access_key);
+        await world.remove(volume.id);
+        // What has failed within the answer leaves neither row nor name.
+        expect(await codeOf(create())).toBe("volume.unreachable");
+        await store.start();
+        expect(await create()).toMatchObject({ name: "again", state: "ready" });
+      } finally {
+        volumes.objectCreateMs = objectCreateMs;
+        await store.start();
+      }
     },
     TEST_MS,
   );

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isAlive, type ProcessRef, processStartTime } from "@banyan/kernel";
 import { mountAt } from "../host/mounts.ts";
 import { type MountArgs, mountArgs, objectsUnreachable, rcloneEnvironment } from "./rclone.ts";
+import { withoutSecrets } from "./remote-options.ts";
 
 const MOUNT_TIMEOUT_MS = 20_000;
 const POLL_MS = 25;
@@ -16,16 +17,17 @@ export const isMounted = (mountPoint: string): boolean => mountAt(mountPoint)?.f
 /** An rclone that serves this mount point, in a process group of its own. Resolves when the volume is mounted. */
 export async function startRclone(args: MountArgs): Promise<ProcessRef> {
   const env = await rcloneEnvironment(args.remote);
+  const reason = (): string => withoutSecrets(lastWords(args.logPath), args.remote);
   const child = spawn("rclone", mountArgs(args), { detached: true, stdio: "ignore", env, cwd: "/" });
   const ended = Promise.withResolvers<never>();
   child.once("error", ({ message }) => ended.reject(objectsUnreachable(message)));
-  child.once("exit", () => ended.reject(objectsUnreachable(lastWords(args.logPath))));
+  child.once("exit", () => ended.reject(objectsUnreachable(reason())));
   ended.promise.catch(() => {});
   child.unref();
   try {
     await Promise.race([ended.promise, mounted(args.mountPoint)]);
     const startTime = child.pid === undefined ? null : processStartTime(child.pid);
-    if (child.pid === undefined || startTime === null) throw objectsUnreachable(lastWords(args.logPath));
+    if (child.pid === undefined || startTime === null) throw objectsUnreachable(reason());
     return { pid: child.pid, startTime };
   } catch (error) {
     child.kill("SIGKILL");

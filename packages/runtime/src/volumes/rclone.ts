@@ -2,12 +2,13 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fault, OBJECT_STORE, type Remote } from "@banyan/contracts";
 import { tryCommand } from "../host/command.ts";
-import { checkRemote, obscuredSecrets } from "./remote-options.ts";
+import { checkRemote, obscuredSecrets, withoutSecrets } from "./remote-options.ts";
 
 /** How long one request to the store may take, and how often it is tried: what a sandbox waits at most before it gets an I/O error. */
 const REQUEST_LIMITS = ["--timeout=15s", "--contimeout=5s", "--retries=1", "--low-level-retries=3"] as const;
 const LOOK_TIMEOUT_MS = 30_000;
 const RETRY_AFTER_MS = 5_000;
+const REASON_CHARS_MAX = 400;
 /** In the words of stores that answer, and do not let us in. */
 const REFUSED = /status code: 40[0-4]|\b40[13] |AccessDenied|AuthenticationFailed|unable to authenticate|Unauthorized|Forbidden/;
 const NAME = "volume";
@@ -54,13 +55,17 @@ async function obscure(secret: string): Promise<string> {
  * store does not let us in, volume.unreachable where it does not answer.
  */
 export async function checkReachable(remote: Remote): Promise<void> {
-  const args = ["lsf", remoteName(remote), "--max-depth=1", "--log-level=ERROR", ...REQUEST_LIMITS];
+  const args = ["lsf", lookedAt(remote), "--max-depth=1", "--log-level=ERROR", ...REQUEST_LIMITS];
   const { exitCode, stderr } = await tryCommand("rclone", args, { env: await rcloneEnvironment(remote), timeoutMs: LOOK_TIMEOUT_MS });
   if (exitCode === 0 || /directory not found/.test(stderr)) return;
-  const reason = exitCode === null ? `no answer within ${LOOK_TIMEOUT_MS} ms` : reasonIn(stderr);
+  const reason = exitCode === null ? `no answer within ${LOOK_TIMEOUT_MS} ms` : withoutSecrets(reasonIn(stderr), remote);
   if (!REFUSED.test(stderr)) throw objectsUnreachable(reason);
-  throw fault("request.invalid", { issues: [{ path: ["remote"], message: `the store refuses us: ${reason}` }] });
+  throw fault("request.invalid", { issues: [{ path: ["remote"], message: `the store refuses us: ${reason.slice(0, REASON_CHARS_MAX)}` }] });
 }
+
+/** Something that is not there, for all that there is may take long to list. Without a bucket's name: the list of buckets. */
+const lookedAt = (remote: Remote): string =>
+  remote.path === "" ? remoteName(remote) : `${remoteName(remote).replace(/\/+$/, "")}/.banyan-look`;
 
 export interface MountArgs {
   remote: Remote;
@@ -89,12 +94,24 @@ export const mountArgs = ({ remote, mountPoint, cacheDir, cacheMb, logPath }: Mo
   "--attr-timeout=1s",
   "--buffer-size=4M",
   ...REQUEST_LIMITS,
-  "--log-level=ERROR",
+  // Why it could not be mounted, and nothing of what follows: the log of a store that is away would grow without end, and name a URL that is a secret.
+  "--log-level=CRITICAL",
   `--log-file=${logPath}`,
 ];
 
-export const objectsUnreachable = (reason: string): Error =>
-  fault("volume.unreachable", { store: OBJECT_STORE, reason: reason.slice(0, 500), retryAfterMs: RETRY_AFTER_MS });
+/** Of a volume that is still being made, the message is all that is told. */
+export function objectsUnreachable(said: string): Error {
+  const reason = said.slice(0, REASON_CHARS_MAX);
+  const details = { store: OBJECT_STORE, reason, retryAfterMs: RETRY_AFTER_MS };
+  return fault("volume.unreachable", details, { message: `The volume's store does not answer: ${reason}` });
+}
 
-/** What the store said, without the times and requests around it. */
-const reasonIn = (text: string): string => (/last error was: (.+)/.exec(text)?.[1] ?? text.trim().split("\n").at(-1) ?? "").slice(0, 500);
+/** What the store said, in one line, without the times and requests around it and without what a request asks for. */
+function reasonIn(text: string): string {
+  const last = /last error was: (.+)/s.exec(text)?.[1] ?? text.trim().split("\n").at(-1) ?? "";
+  return last
+    .replace(/^error in ListJSON: /, "")
+    .replaceAll(/(https?:[^\s"?]*)\?[^\s"]*/g, "$1")
+    .replaceAll(/\s+/g, " ")
+    .trim();
+}

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fault, StoreId } from "@banyan/contracts";
 
@@ -29,7 +29,14 @@ export async function makeStore(root: string): Promise<DirectoryStore> {
     if (!isAbsent(error)) throw error;
   }
   await writeFile(draft, `${JSON.stringify({ id: randomBytes(ID_BYTES).toString("hex") })}\n`, { mode: 0o644 });
-  await rename(draft, markerPath(root));
+  try {
+    // Of several who make it at once the first one's stays: a link takes the place of nothing.
+    await link(draft, markerPath(root)).catch((error) => {
+      if (error?.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(draft, { force: true });
+  }
   return readStore(root);
 }
 

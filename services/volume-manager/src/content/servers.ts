@@ -72,6 +72,14 @@ export class FileServers {
     }
   }
 
+  /** Whoever comes next gets a new one. */
+  forget(place: Place): void {
+    const found = this.#entries.get(keyOf(place));
+    if (found === undefined) return;
+    this.#entries.delete(keyOf(place));
+    this.#retire(found);
+  }
+
   /** How many there are. */
   get size(): number {
     return this.#entries.size;
@@ -86,7 +94,7 @@ export class FileServers {
 
   #take(place: Place): Entry {
     if (this.#isClosed) throw unreachable("The service is stopping.");
-    const key = `${place.volumeId} ${place.versionId ?? ""}`;
+    const key = keyOf(place);
     const found = this.#entries.get(key);
     if (found !== undefined) this.#entries.delete(key);
     if (found !== undefined && found.epoch === place.epoch && found.opened?.isAlive !== false) {
@@ -141,6 +149,8 @@ export class FileServers {
     }
   }
 }
+
+const keyOf = ({ volumeId, versionId }: Place): string => `${volumeId} ${versionId ?? ""}`;
 
 async function end({ server }: Entry): Promise<void> {
   await server.then(

@@ -56,6 +56,10 @@ it("tries for ever while the store is away, some times what went wrong, and not 
   expect(afterFailure(new Error("odd"), TRIES_MAX)).toBe("give up");
 });
 
+it("gives up a deed that was to be done by now, though its store may come back", () => {
+  expect(afterFailure(fault("volume.unreachable"), 1, true)).toBe("give up");
+});
+
 it("seals the secrets of a remote for its volume alone", () => {
   const remote = { type: "s3" as const, path: "bucket", options: {}, secrets: { secret_access_key: "hush" } };
   const secretsSealed = sealSecrets(remote, "vol_a", "key");

@@ -3,6 +3,7 @@ import { fault, type VolumeMount } from "@banyan/contracts";
 interface Volume {
   id: string;
   state: string;
+  stateReason: string | null;
   closing: string | null;
 }
 
@@ -13,7 +14,8 @@ export function assertMountable(mount: VolumeMount, volume: Volume | undefined):
   if (volume === undefined || volume.state === "deleted") throw fault("volume.not_found", { volume: mount.volume, path: mount.path });
   if (volume.state !== "ready" || volume.closing !== null) {
     const state = volume.state === "ready" ? "being deleted or restored" : volume.state;
-    throw fault("volume.not_ready", { volumeId: volume.id, state, path: mount.path, retryAfterMs: RETRY_AFTER_MS });
+    const reason = volume.stateReason ?? undefined;
+    throw fault("volume.not_ready", { volumeId: volume.id, state, reason, path: mount.path, retryAfterMs: RETRY_AFTER_MS });
   }
 }
 

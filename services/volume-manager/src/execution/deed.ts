@@ -11,6 +11,8 @@ export interface Deed {
   row: { id: string; attempts: number; failures: number; state: string };
   /** It is repeated until it is done, whatever it fails of. */
   isRemoval: boolean;
+  /** What has not been done by then has failed, though what it waits for may still come. */
+  dueBy?: number;
   carryOut(work: Work): Promise<void>;
   /** False: the row has moved on meanwhile. */
   done(): Promise<boolean>;

@@ -24,15 +24,21 @@ export function volumeDeed(ctx: WorkContext, row: VolumeRow): Deed | null {
   return row.state === "deleting" ? deleting(parts) : null;
 }
 
+const WHAT_NOW = "Nothing was made: delete this volume, and create it again with the right `remote`, or when its store is back.";
+
 const at = ({ clock }: WorkContext): Date => new Date(clock.now());
 
 function creating({ ctx, row, backend, volume }: Parts): Deed {
   const isEmpty = row.originVolumeId === null;
   const empty = row.backend === "directory" && isEmpty ? { usageBytes: 0, usageFiles: 0, measuredAt: at(ctx) } : {};
+  const isObject = row.backend === "object";
   return {
     row,
     isRemoval: false,
+    // Its store is whatever the caller has named: more likely named wrong than away.
+    ...(isObject && { dueBy: row.createdAt.getTime() + ctx.config.objectCreateMs }),
     async carryOut(work: Work) {
+      ctx.backends.reaching(row);
       if (row.originVolumeId === null) return backend.create(volume);
       const origin = await volumeOf(ctx, row.originVolumeId);
       await backend.fork({ volume: backendVolume(origin, ctx.secretKey), versionId: row.originVersionId }, volume, work);
@@ -42,7 +48,8 @@ function creating({ ctx, row, backend, volume }: Parts): Deed {
       ctx.said();
       return moved !== null;
     },
-    async failed(stateReason) {
+    async failed(reason) {
+      const stateReason = isObject ? `${reason}. ${WHAT_NOW}` : reason;
       await moveVolume(ctx.db, row, "failed", { at: at(ctx), stateReason });
       ctx.said();
     },
@@ -60,6 +67,7 @@ function restoring({ ctx, row, backend, volume }: Parts): Deed {
     row,
     isRemoval: false,
     async carryOut(work: Work) {
+      ctx.backends.reaching(row);
       assert(row.restoreVersionId !== null, "a volume is restored to a version");
       // A start that had asked before the volume was closed is seen by now.
       const users = await askUsers(ctx, row.id, null);
@@ -77,6 +85,7 @@ function deleting({ ctx, row, backend, volume }: Parts): Deed {
     row,
     isRemoval: true,
     async carryOut(work: Work) {
+      ctx.backends.reaching(row);
       await assertUnused(ctx, row.id, null);
       await backend.remove(volume, work);
     },

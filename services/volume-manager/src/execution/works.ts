@@ -72,7 +72,8 @@ export class Works {
     const free = lane.max - [...this.#running.values()].filter((each) => each.lane === lane).length;
     if (this.#stopping.signal.aborted) return [];
     const { db, clock, holder } = this.#ctx;
-    const claim = { table, states: lane.states, isCopy: lane.isCopy, id, holder, now: clock.now(), leaseMs: LEASE_MS, limit: free };
+    const store = this.#ctx.backends.directoryStore();
+    const claim = { table, states: lane.states, isCopy: lane.isCopy, store, id, holder, now: clock.now(), leaseMs: LEASE_MS, limit: free };
     return (await claimWork(db, claim)).map((claimed) => this.#begin(table, claimed, lane));
   }
 
@@ -114,7 +115,8 @@ export class Works {
       return { kind: "later", error };
     }
     const failures = deed.row.failures + 1;
-    if (deed.isRemoval || afterFailure(error, failures) === "again") {
+    const isOverdue = deed.dueBy !== undefined && clock.now() >= deed.dueBy;
+    if (deed.isRemoval || afterFailure(error, failures, isOverdue) === "again") {
       const isFailure = !isFault(error, "volume.unreachable", "volume.in_use");
       const delayMs = isFailure ? Math.min(config.retryMs * 2 ** Math.min(failures - 1, 10), RETRY_MAX_MS) : config.retryMs;
       await postponeWork(db, tried, { dueAt: new Date(clock.now() + delayMs), reason: messageOf(error).slice(0, 500), isFailure });
