@@ -55,6 +55,7 @@ function usage(): string {
     ...names,
     "schedule: [--count CHILDREN] [--nodes N] [--chaos all|none|scheduler-killed|nodes-return|nodes-gone|nats-restarted]",
     "fork: [--max CHILDREN[,CHILDREN …]] [--maker docker|oci]; more slots than 400 with BANYAN_SLOTS_MAX",
+    "volume: [--only attach|disk|transfer|fork[,…]] [--size-mb MB of the file that is transferred] [--maker docker|oci]",
     "Without --url it starts a Banyan of its own, with data of its own, and stops it at the end.",
   ].join("\n");
 }
@@ -71,6 +72,8 @@ const { values, positionals } = parseArgs({
     nodes: { type: "string" },
     chaos: { type: "string" },
     max: { type: "string" },
+    only: { type: "string" },
+    "size-mb": { type: "string" },
     maker: { type: "string" },
     help: { type: "boolean", short: "h" },
   },
@@ -82,8 +85,8 @@ if (values.help || chosen === undefined) {
 }
 
 const n = values.n === undefined ? undefined : Number(values.n);
-const { count, nodes, chaos, max, maker } = values;
-const options = { count, nodes, chaos, max, maker };
+const { count, nodes, chaos, max, maker, only, "size-mb": sizeMb } = values;
+const options = { count, nodes, chaos, max, maker, only, sizeMb };
 const made = await measure(chosen);
 print(made, chosen.bench.targets);
 if (values.json !== undefined) await save(made, values.json);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { type ForkChildState, ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { eventually } from "@banyan/testkit";
+import { COMMAND } from "../../services/scheduler/src/domain/fork.fixture.ts";
 import type { BenchContext } from "./lib/context.ts";
 import { type Account, countFork, faultsOf } from "./lib/count-fork.ts";
 import { forkOrder } from "./lib/fork-order.ts";
@@ -26,16 +27,7 @@ const SETTLE_TIMEOUT_MS = 120_000;
 const MIDDLE = 0.3;
 const CLOCK_TICK_MS = 10;
 
-const COMMAND = {
-  argv: ["/bin/true"],
-  env: {},
-  cwd: null,
-  user: null,
-  stdin: null,
-  timeoutMs: 60_000,
-  outputMaxBytes: 4_096,
-  outputToFiles: false,
-};
+const CHILD_COMMAND = { ...COMMAND, timeoutMs: 60_000, outputMaxBytes: 4_096 };
 
 /** What is killed in the middle, and how it comes back. */
 const CHAOS: Record<string, (cluster: StubCluster) => Promise<void>> = {
@@ -146,7 +138,7 @@ interface Wanted {
 }
 
 async function measure(cluster: StubCluster, { count, command, strike }: Wanted): Promise<Measured> {
-  const order = forkOrder(newId("org"), { count, command: command ? COMMAND : null });
+  const order = forkOrder(newId("org"), { count, command: command ? CHILD_COMMAND : null });
   const ended = Promise.withResolvers<InputOf<typeof ForkEnded>>();
   const listening = cluster.bus.onEvents(ForkEnded, { durable: "bench" }, async (event) => {
     if (event.forkId === order.forkId) ended.resolve(event);

@@ -1,23 +1,22 @@
-import { join } from "node:path";
 import type { api } from "@banyan/contracts";
-import { contentPath } from "@banyan/runtime";
 import type { BenchContext } from "./lib/context.ts";
-import { fioIn, fioOnHost, JOBS } from "./lib/fio.ts";
+import { disks } from "./lib/disks.ts";
+import { JOBS } from "./lib/fio.ts";
 import { type Report, report, type Target } from "./lib/report.ts";
 import { type Result, summarise } from "./lib/stats.ts";
 import { transfers } from "./lib/transfers.ts";
 import { fullPool } from "./spin-up.ts";
 
 export const targets: Target[] = [
-  { result: "attach.over-plain", percentile: "p50", must: 1, aim: 0.3 },
+  ...["rw", "ro", "cow"].map((kind): Target => ({ result: `attach.${kind}.over-plain`, percentile: "p50", must: 1, aim: 0.3 })),
   ...JOBS.map(({ name }): Target => ({ result: `fio.${name}.share`, percentile: "p50", aimLeast: 0.97 })),
   { result: "fork.cow-to-plain", percentile: "p50", must: 1.1 },
 ];
 
 const ATTACH_SAMPLES = 300;
-/** Pairs of starts between two looks at the pool. */
+/** Starts of each kind between two looks at the pool. */
 const ATTACH_BATCH = 20;
-const FIO_ROUNDS = 3;
+const FIO_ROUNDS = 5;
 const FORK_ROUNDS = 3;
 const FORK_COUNT = 100;
 const SHARED_MB = 5 * 1_024;
@@ -25,93 +24,91 @@ const WRITE_TIMEOUT_MS = 300_000;
 const REMOVE_PARALLEL = 16;
 const SMALL = { cpu: 0.1, memory_mb: 128, pids: 64, disk_mb: 256 };
 
+const PARTS = ["attach", "disk", "transfer", "fork"] as const;
+type Part = (typeof PARTS)[number];
+
 /** What a volume costs: at attach, at every read and write, on its way through the gateway, and under a hundred forks. */
 export async function run(context: BenchContext): Promise<Report> {
   const n = context.n ?? ATTACH_SAMPLES;
   const { client, server } = context;
   if (server === null) throw new Error("the volume bench compares with this machine's filesystem: leave --url out");
+  const asked = partsOf(context.options.only);
   const volume = await client.createVolume({ name: `bench-${Date.now()}` });
-  const content = contentPath(join(server.dataDir, "volumes"), volume.id);
+  const measured: Record<Part, () => Promise<Result[]>> = {
+    attach: () => attaches(context, volume.id, n),
+    disk: () => disks(context, volume.id, server.dataDir, Math.min(FIO_ROUNDS, n)),
+    transfer: () => transfers(context, volume.id, server),
+    fork: () => forks(context, volume.id, Math.min(FORK_ROUNDS, n)),
+  };
   try {
-    const results = [
-      ...(await attaches(context, volume.id, n)),
-      ...(await disks(context, volume.id, content, Math.min(FIO_ROUNDS, n))),
-      ...(await transfers(context, volume.id, server)),
-      ...(await forks(context, volume.id, Math.min(FORK_ROUNDS, n))),
-    ];
-    return report("volume", results, [
-      ["attach.volume", "attach.plain"],
-      ["create.volume", "create.plain"],
-      ["upload", "peer.cp"],
-      ["upload", "peer.curl-upload"],
-      ["download", "peer.curl-download"],
-      ["fork.cow", "fork.plain"],
-    ]);
+    const results: Result[] = [];
+    for (const part of asked) results.push(...(await measured[part]()));
+    const names = new Set(results.map(({ name }) => name));
+    return report(
+      "volume",
+      results,
+      RATIOS.filter((pair) => pair.every((name) => names.has(name))),
+    );
   } finally {
     await client.removeVolume(volume.id);
   }
 }
 
-/** Starts with and without a volume in turn, all warm: the node's own time for the attach, and the whole call. */
+const RATIOS: [string, string][] = [
+  ["attach.rw", "attach.plain"],
+  ["create.rw", "create.plain"],
+  ["create.cow", "create.plain"],
+  ...JOBS.map(({ name }): [string, string] => [`fio.${name}.sandbox`, `fio.${name}.data-dir`]),
+  ["upload", "peer.cp"],
+  ["upload", "peer.curl-upload"],
+  ["download", "peer.curl-download"],
+  ["fork.cow", "fork.plain"],
+];
+
+function partsOf(only: string | undefined): readonly Part[] {
+  if (only === undefined) return PARTS;
+  const asked = only.split(",");
+  const unknown = asked.find((name) => !PARTS.some((part) => part === name));
+  if (unknown !== undefined) throw new Error(`--only knows ${PARTS.join(", ")}, and not ${unknown}`);
+  return PARTS.filter((part) => asked.includes(part));
+}
+
+const KINDS = ["plain", "rw", "ro", "cow", "rw-5"] as const;
+type Kind = (typeof KINDS)[number];
+
+function mountsOf(kind: Kind, volume: string): { volume: string; path: string; mode: "rw" | "ro" | "cow" }[] {
+  if (kind === "plain") return [];
+  if (kind === "rw-5") return [1, 2, 3, 4, 5].map((i) => ({ volume, path: `/data${i}`, mode: "rw" }));
+  return [{ volume, path: "/data", mode: kind }];
+}
+
+/** Starts without a volume, with one in each mode and with five, in turn, all warm: the node's own time for the attach, and the whole call. */
 async function attaches(context: BenchContext, volume: string, n: number): Promise<Result[]> {
-  const attach: Record<Kind, number[]> = { plain: [], volume: [] };
-  const create: Record<Kind, number[]> = { plain: [], volume: [] };
+  const attach = new Map<Kind, number[]>(KINDS.map((kind) => [kind, []]));
+  const create = new Map<Kind, number[]>(KINDS.map((kind) => [kind, []]));
   let failed = 0;
   for (let done = 0; done < n; done += ATTACH_BATCH) {
     await fullPool(context);
     const ids: string[] = [];
-    for (let i = 0; i < 2 * Math.min(ATTACH_BATCH, n - done); i++) {
-      const kind: Kind = i % 2 === 0 ? "plain" : "volume";
-      const volumes = kind === "volume" ? [{ volume, path: "/data" }] : [];
-      const { body, ms } = await context.client.create({ volumes });
-      ids.push(body.id);
-      if (body.path !== "warm") failed++;
-      else {
-        attach[kind].push(body.timing.attach_ms);
-        create[kind].push(ms);
+    for (let i = 0; i < Math.min(ATTACH_BATCH, n - done); i++) {
+      for (const kind of KINDS) {
+        const { body, ms } = await context.client.create({ volumes: mountsOf(kind, volume) });
+        ids.push(body.id);
+        if (body.path !== "warm") failed++;
+        else {
+          attach.get(kind)?.push(body.timing.attach_ms);
+          create.get(kind)?.push(ms);
+        }
       }
     }
     await removeAll(context, ids);
     context.progress(`attach ${done + ATTACH_BATCH}/${n}`);
   }
-  const of = (name: string, samples: number[]) => summarise(name, "ms", samples, failed);
-  const [plain, withVolume] = [of("attach.plain", attach.plain), of("attach.volume", attach.volume)];
-  const over = summarise("attach.over-plain", "ms", [withVolume.p50 - plain.p50]);
-  return [plain, withVolume, over, of("create.plain", create.plain), of("create.volume", create.volume)];
-}
-type Kind = "plain" | "volume";
-
-/** The same fio job inside a sandbox on the volume and on the host in the same directory, in turn. */
-async function disks(context: BenchContext, volume: string, content: string, rounds: number): Promise<Result[]> {
-  const { client } = context;
-  const image = await client.build({ apt: ["fio"] });
-  const limits = { cpu: 2, memory_mb: 1_024, pids: 128, disk_mb: 1_024 };
-  const mount = { volume, path: "/data" };
-  const { body } = await client.create({
-    image: image.body.image.id,
-    limits,
-    volumes: [mount],
-    wait_ms: 60_000,
-    lifetime: { idle_timeout_s: null },
-  });
-  try {
-    const results: Result[] = [];
-    for (const job of JOBS) {
-      const inside: number[] = [];
-      const host: number[] = [];
-      for (let round = 1; round <= rounds; round++) {
-        context.progress(`fio.${job.name} ${round}/${rounds}`);
-        inside.push(await fioIn(client, body.id, mount.path, job));
-        host.push(await fioOnHost(content, job));
-      }
-      const [own, bare] = [summarise(`fio.${job.name}.sandbox`, job.unit, inside), summarise(`fio.${job.name}.host`, job.unit, host)];
-      results.push(own, bare, summarise(`fio.${job.name}.share`, "x", [own.p50 / bare.p50]));
-    }
-    await client.exec(body.id, { shell: `rm -f ${mount.path}/fio-*` });
-    return results;
-  } finally {
-    await client.remove(body.id);
-  }
+  const of = (name: string, samples: number[] = []) => summarise(name, "ms", samples, failed);
+  const attached = KINDS.map((kind) => of(`attach.${kind}`, attach.get(kind)));
+  const [plain, ...others] = attached;
+  const over = others.map(({ name, p50 }) => summarise(`${name}.over-plain`, "ms", [p50 - (plain?.p50 ?? Number.NaN)]));
+  return [...attached, ...over, ...KINDS.map((kind) => of(`create.${kind}`, create.get(kind)))];
 }
 
 /** A hundred forks that each have their own view of a large volume, and a hundred without one, in turn; each child writes into its view. */

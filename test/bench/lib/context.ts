@@ -13,7 +13,7 @@ const START_TIMEOUT_MS = 600_000;
 const STOP_TIMEOUT_MS = 60_000;
 const BENCH_DATA_DIR = "/var/lib/banyan-bench";
 
-export type BenchOptions = Partial<Record<"count" | "nodes" | "chaos" | "max" | "maker", string | undefined>>;
+export type BenchOptions = Partial<Record<"count" | "nodes" | "chaos" | "max" | "maker" | "only" | "sizeMb", string | undefined>>;
 
 /** The bench's own. */
 export interface BenchServer {

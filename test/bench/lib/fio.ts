@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { mustRun } from "./commands.ts";
 import type { BenchClient } from "./http.ts";
@@ -10,6 +11,7 @@ export interface FioJob {
 }
 
 const RUN_S = 4;
+const SIZE = "512m";
 const TIMEOUT_MS = 120_000;
 const job = (name: string, unit: FioJob["unit"], direction: FioJob["direction"], rw: string, bs: string): FioJob => ({
   name,
@@ -26,12 +28,15 @@ export const JOBS: readonly FioJob[] = [
   job("1m-write", "MB/s", "write", "write", "1m"),
 ];
 
-const argv = (directory: string, { args, name }: FioJob): [string, ...string[]] => [
+/** Where a directory's file of a job lies. */
+const fileOf = (directory: string, { name }: FioJob) => join(directory, `fio-${name}`);
+
+const argv = (directory: string, job: FioJob): [string, ...string[]] => [
   "fio",
-  ...args,
-  `--name=${name}`,
-  `--filename=${join(directory, `fio-${name}`)}`,
-  "--size=512m",
+  ...job.args,
+  `--name=${job.name}`,
+  `--filename=${fileOf(directory, job)}`,
+  `--size=${SIZE}`,
   "--direct=1",
   "--ioengine=psync",
   "--numjobs=1",
@@ -39,6 +44,22 @@ const argv = (directory: string, { args, name }: FioJob): [string, ...string[]] 
   `--runtime=${RUN_S}`,
   "--output-format=json",
 ];
+
+/** Lays the job's file out, on the disk and read once, so that whoever measures first pays for none of it. */
+export async function layOut(directory: string, job: FioJob): Promise<void> {
+  await mustRun([
+    "fio",
+    "--name=layout",
+    `--filename=${fileOf(directory, job)}`,
+    "--rw=write",
+    "--bs=1m",
+    `--size=${SIZE}`,
+    "--end_fsync=1",
+  ]);
+  await mustRun(["fio", "--name=layout", `--filename=${fileOf(directory, job)}`, "--rw=read", "--bs=1m", `--size=${SIZE}`, "--direct=1"]);
+}
+
+export const removeFile = (directory: string, job: FioJob): Promise<void> => rm(fileOf(directory, job), { force: true });
 
 /** Operations a second, or MB a second. */
 export async function fioIn(client: BenchClient, sandbox: string, directory: string, job: FioJob): Promise<number> {

@@ -1,6 +1,6 @@
 import type { InputOf, RunFork } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
-import { forkSpec } from "@banyan/testkit";
+import { forkSpecOf } from "../../../services/scheduler/src/domain/fork.fixture.ts";
 
 type Order = InputOf<typeof RunFork>;
 
@@ -10,7 +10,8 @@ export function forkOrder(orgId: string, spec: Partial<Order["spec"]> & { count:
     orgId,
     forkId: newId("frk"),
     source: { kind: "image", image: "default" },
-    spec: forkSpec({
+    spec: forkSpecOf({
+      deadlineS: 600,
       resources: { cpu: 0.05, memoryMb: 16, pids: 64, diskMb: 16 },
       network: { egress: "closed", allow: [] },
       lifetime: { idleTimeoutS: null, maxLifetimeS: null, onIdle: "delete", onExpiry: "delete" },

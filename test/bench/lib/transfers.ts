@@ -10,20 +10,23 @@ const SIZE_MB = 1_024;
 const ROUNDS = 3;
 
 /**
- * One file of 1 GiB to a volume and back through the gateway, in MB/s, beside `cp` on the same disk and `curl` to a plain file server; and the most
+ * One file (of 1 GiB, if nothing else is asked) to a volume and back through the gateway, in MB/s, beside `cp` on the same disk and `curl` to a plain file server; and the most
  * memory that the whole server took meanwhile over what it had before. All files lie in the server's data directory.
  */
 export async function transfers(context: BenchContext, volume: string, server: BenchServer): Promise<Result[]> {
   const directory = await mkdtemp(join(server.dataDir, "transfers-"));
+  const sizeMb = Number(context.options.sizeMb ?? SIZE_MB);
+  const rounds = Math.min(ROUNDS, context.n ?? ROUNDS);
   const source = join(directory, "source");
   const copy = join(directory, "copy");
-  await mustRun(["sh", "-c", `head -c ${SIZE_MB}M /dev/urandom > ${source}`]);
+  await mustRun(["sh", "-c", `head -c ${sizeMb}M /dev/urandom > ${source}`]);
   const plain = await plainServer(copy);
   const rates: Record<string, number[]> = { upload: [], download: [], "peer.cp": [], "peer.curl-upload": [], "peer.curl-download": [] };
   const before = await memoryMb(server.pid, true);
+  const rate = (argv: [string, ...string[]]) => rateOf(sizeMb, argv);
   try {
-    for (let round = 1; round <= ROUNDS; round++) {
-      context.progress(`transfers ${round}/${ROUNDS}`);
+    for (let round = 1; round <= rounds; round++) {
+      context.progress(`transfers ${round}/${rounds}`);
       const address = `${context.client.url}/v1/volumes/${volume}/files/content?path=/transfer`;
       const key = `authorization: Bearer ${context.client.key}`;
       rates.upload?.push(await rate(["curl", "-sSf", "-H", key, "-T", source, address]));
@@ -43,10 +46,10 @@ export async function transfers(context: BenchContext, volume: string, server: B
   }
 }
 
-async function rate(argv: [string, ...string[]]): Promise<number> {
+async function rateOf(sizeMb: number, argv: [string, ...string[]]): Promise<number> {
   const startedMs = performance.now();
   await mustRun(argv);
-  return (SIZE_MB * 1.048_576) / ((performance.now() - startedMs) / 1_000);
+  return (sizeMb * 1.048_576) / ((performance.now() - startedMs) / 1_000);
 }
 
 /** The most resident memory of a process, or, with `reset`, what it has now, from which the most is counted anew. */
