@@ -5,7 +5,6 @@ export { type FakeForks, outcome } from "./fake-fork-verbs.ts";
 export type { FakeMounts } from "./fake-mount-verbs.ts";
 export { type FakeNode, type FakeNodeOptions, type FakeSandbox, fakeNode } from "./fake-node.ts";
 export { type FakeVolume, type FakeVolumes, fakeVolumes } from "./fake-volumes.ts";
-export { forkSpec } from "./fork-spec.ts";
 export { MemoryBlobs } from "./memory-blobs.ts";
 export { startNats, type TestNats } from "./nats.ts";
 export { startPostgres, type TestPostgres } from "./postgres.ts";

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { connectBus, permissionsConfig } from "@banyan/bus";
 import { ForkEnded, type InputOf, RunFork } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
-import { forkSpec, startNats, startPostgres } from "@banyan/testkit";
+import { startNats, startPostgres } from "@banyan/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { forkSpecOf } from "../../../services/scheduler/src/domain/fork.fixture.ts";
 import { type Cluster, eventually, LARGE_QUOTA, readyNodes, startWorld, type World } from "./harness.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -109,7 +110,7 @@ function orderOf({ image, env = {} }: { image: string; env?: Record<string, stri
     orgId: world.orgId,
     forkId: newId("frk"),
     source: { kind: "image", image },
-    spec: forkSpec({ env, retries: 0, deadlineS: 60 }),
+    spec: forkSpecOf({ count: 3, env, retries: 0, deadlineS: 60 }),
     quota: LARGE_QUOTA,
   };
 }

@@ -1,17 +1,13 @@
 import { CordonNode, DrainNode, fault, ListNodes } from "@banyan/contracts";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let first: FakeNode;
 let second: FakeNode;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   [first, second] = [await world.addNode(), await world.addNode()];

@@ -1,19 +1,15 @@
 import { CordonNode, DrainNode, ListNodes } from "@banyan/contracts";
 import { type FakeNode, outcome } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, fork, getFork, sandboxStates } from "./fork-harness.ts";
-import { type Cluster, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { clusterOfFile, eventually, startWorld, type World } from "./harness.ts";
 
 const CHILDREN = 6;
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let first: FakeNode;
 let second: FakeNode;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   [first, second] = [await world.addNode(), await world.addNode()];

@@ -12,7 +12,7 @@ import {
   ReadForkEvents,
 } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
-import { forkSpec } from "@banyan/testkit";
+import { COMMAND, forkSpecOf } from "../../../services/scheduler/src/domain/fork.fixture.ts";
 import { eventually, LARGE_QUOTA, type World } from "./harness.ts";
 
 export const IMAGE: ForkSource = { kind: "image", image: "default" };
@@ -20,14 +20,9 @@ const PAGE = 1_000;
 const ENDS_MS = 40_000;
 
 export const command = (more: Partial<NonNullable<ForkSpec["command"]>> = {}): NonNullable<ForkSpec["command"]> => ({
-  argv: ["/bin/true"],
-  env: {},
-  cwd: null,
-  user: null,
-  stdin: null,
+  ...COMMAND,
   timeoutMs: 60_000,
   outputMaxBytes: 1_024,
-  outputToFiles: false,
   ...more,
 });
 
@@ -40,7 +35,7 @@ export interface ForkOptions {
 
 export function orderOf(world: World, spec: Partial<ForkSpec>, options: ForkOptions = {}) {
   const { source = IMAGE, forkId = newId("frk"), orgId = world.orgId, quota = LARGE_QUOTA } = options;
-  return { orgId, forkId, source, quota, spec: forkSpec(spec) };
+  return { orgId, forkId, source, quota, spec: forkSpecOf({ count: 3, deadlineS: 600, ...spec }) };
 }
 
 export const fork = async (world: World, spec: Partial<ForkSpec> = {}, options: ForkOptions = {}): Promise<Fork> =>

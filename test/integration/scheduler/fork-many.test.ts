@@ -1,16 +1,12 @@
 import { newId } from "@banyan/kernel";
 import { outcome } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { cancelFork, childrenOf, command, ended, eventsOf, fork, getFork, heldBy, sandboxStates } from "./fork-harness.ts";
-import { type Cluster, eventually, LARGE_QUOTA, readyNodes, startCluster, startWorld, type World } from "./harness.ts";
+import { clusterOfFile, eventually, LARGE_QUOTA, readyNodes, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
 });

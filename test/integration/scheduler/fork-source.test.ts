@@ -1,28 +1,14 @@
 import { DeleteSandbox, type ForkSource, ListLayerUsers, ListNodes } from "@banyan/contracts";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, fork, getFork, sandboxStates } from "./fork-harness.ts";
-import {
-  type Cluster,
-  codeOf,
-  eventually,
-  readyNodes,
-  type ShiftingClock,
-  shiftingClock,
-  startCluster,
-  startWorld,
-  type World,
-} from "./harness.ts";
+import { clusterOfFile, codeOf, eventually, readyNodes, type ShiftingClock, shiftingClock, startWorld, type World } from "./harness.ts";
 
 const LOST_AFTER_MS = 60_000;
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let clock: ShiftingClock;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   clock = shiftingClock();
   world = await startWorld(cluster, { clock, scheduling: { nodeLostAfterMs: LOST_AFTER_MS } });

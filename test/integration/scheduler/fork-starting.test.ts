@@ -1,18 +1,14 @@
 import { DeleteSandbox, GetSandbox, RouteSandbox } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, fork, getFork, sandboxStates } from "./fork-harness.ts";
-import { type Cluster, codeOf, eventually, readyNodes, startCluster, startWorld, type World } from "./harness.ts";
+import { clusterOfFile, codeOf, eventually, readyNodes, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let node: FakeNode;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   const [first] = await readyNodes(world, 1);

@@ -1,28 +1,15 @@
 import { fault, ListNodes, NODE_LEASE_MS } from "@banyan/contracts";
 import { type FakeNode, outcome } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, eventsOf, fork, getFork, heldBy, sandboxStates } from "./fork-harness.ts";
-import {
-  type Cluster,
-  eventually,
-  readyNodes,
-  type ShiftingClock,
-  shiftingClock,
-  startCluster,
-  startWorld,
-  type World,
-} from "./harness.ts";
+import { clusterOfFile, eventually, readyNodes, type ShiftingClock, shiftingClock, startWorld, type World } from "./harness.ts";
 
 const LOST_AFTER_MS = 60_000;
 const SMALL = { cpu: 0.1, memoryMb: 64, pids: 16, diskMb: 16 };
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let clock: ShiftingClock;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   clock = shiftingClock();
   world = await startWorld(cluster, { clock, scheduling: { nodeLostAfterMs: LOST_AFTER_MS } });

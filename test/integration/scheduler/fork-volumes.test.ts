@@ -1,18 +1,14 @@
 import { type ForkSpec, fault, ListNodes, ListVolumeUsers, PromoteSandbox, type VolumeMount } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { type FakeNode, type FakeVolumes, fakeVolumes, outcome } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, fork, getFork } from "./fork-harness.ts";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let volumes: FakeVolumes;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   volumes = fakeVolumes(world.bus);

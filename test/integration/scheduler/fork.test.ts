@@ -1,17 +1,13 @@
 import { type ForkEnded, ForkEnded as ForkEndedEvent, GetSandbox, type InputOf, RunFork } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { outcome } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { childrenOf, command, ended, eventsOf, fork, getFork, heldBy, orderOf, sandboxStates } from "./fork-harness.ts";
-import { type Cluster, codeOf, eventually, readyNodes, startCluster, startWorld, type World } from "./harness.ts";
+import { clusterOfFile, codeOf, eventually, readyNodes, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
 });

@@ -1,8 +1,6 @@
 import { type Bus, connectBus } from "@banyan/bus";
 import {
   CreateSandbox,
-  DEFAULT_LIFETIME,
-  DEFAULT_RESOURCES,
   DeleteSandbox,
   fault,
   GetSandbox,
@@ -31,6 +29,8 @@ import {
   type TestPostgres,
 } from "@banyan/testkit";
 import postgres from "postgres";
+import { afterAll, beforeAll } from "vitest";
+import { specOf } from "../../../services/scheduler/src/domain/sandbox.fixture.ts";
 
 export const LARGE_QUOTA: Quota = { sandboxes: 100_000, cpu: 100_000, memoryMb: 100_000_000 };
 export const WAIT_MS = 5_000;
@@ -54,6 +54,17 @@ export async function startCluster(): Promise<Cluster> {
       await pg.stop();
     },
   };
+}
+
+/** The same, of the tests of the file that calls this; it is there from their first hook on. */
+export function clusterOfFile(): Cluster {
+  const cluster = {} as Cluster;
+  let started: Cluster | undefined;
+  beforeAll(async () => {
+    started = Object.assign(cluster, await startCluster());
+  });
+  afterAll(() => started?.stop());
+  return cluster;
 }
 
 export interface World {
@@ -92,21 +103,6 @@ export interface WorldOptions {
   /** No scheduler in this process: the test runs its own. */
   withoutScheduler?: boolean;
 }
-
-export const specOf = (spec: Partial<SandboxSpec> = {}): SandboxSpec => ({
-  image: "default",
-  name: null,
-  env: {},
-  labels: {},
-  resources: DEFAULT_RESOURCES,
-  hostname: null,
-  workdir: null,
-  user: null,
-  network: { egress: "open", allow: [] },
-  lifetime: DEFAULT_LIFETIME,
-  volumes: [],
-  ...spec,
-});
 
 /** A scheduler with a schema, an organisation and nodes of its own. */
 export async function startWorld(cluster: Cluster, options: WorldOptions = {}): Promise<World> {

@@ -1,19 +1,15 @@
 import { ListNodes } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 import { type SchedulerProcess, spawnScheduler } from "./scheduler-process.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let node: FakeNode;
 let scheduler: SchedulerProcess;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster, { withoutScheduler: true });
   node = await world.addNode();

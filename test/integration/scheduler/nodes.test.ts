@@ -1,17 +1,13 @@
 import { ArchiveSandbox, CordonNode, ListNodes, RemoveNode, RouteSandbox } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, shiftingClock, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, shiftingClock, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let clock: ReturnType<typeof shiftingClock>;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   clock = shiftingClock();
   world = await startWorld(cluster, { clock });

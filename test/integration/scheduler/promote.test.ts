@@ -2,11 +2,11 @@ import type { Served } from "@banyan/bus";
 import { CordonNode, fault, GetLineage, ListNodes, NodeCompare, PromoteSandbox } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 
 const IMAGE_LAYER = { digest: `sha256:${"ab".repeat(32)}`, sizeBytes: 1_000 };
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let home: FakeNode;
 let away: FakeNode;
@@ -16,10 +16,6 @@ let changed: string[] | null;
 /** The same, of one that has been stopped meanwhile. */
 let changedLate: string[];
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   [home, away] = [await world.addNode(), await world.addNode()];

@@ -1,19 +1,15 @@
 import { DeleteSandbox, ListNodes, NODE_LEASE_MS, RouteSandbox } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, type ShiftingClock, shiftingClock, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, type ShiftingClock, shiftingClock, startWorld, type World } from "./harness.ts";
 
 const LOST_AFTER_MS = 60_000;
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let clock: ShiftingClock;
 let node: FakeNode;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   clock = shiftingClock();
   world = await startWorld(cluster, { clock, scheduling: { nodeLostAfterMs: LOST_AFTER_MS } });

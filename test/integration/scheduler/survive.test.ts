@@ -1,19 +1,15 @@
 import { GetUsage, ListNodes, RouteSandbox } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { FakeNode } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 
 const ANSWER_MAX_MS = 2_000;
 const AWAY_MS = 10_000;
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let node: FakeNode;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   node = await world.addNode();

@@ -1,17 +1,13 @@
 import { DEFAULT_RESOURCES, fault, ListNodes, ListVolumeUsers, MountVolume, UnmountVolume, type VolumeMount } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { type FakeNode, type FakeVolumes, fakeVolumes } from "@banyan/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { type Cluster, codeOf, eventually, startCluster, startWorld, type World } from "./harness.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { clusterOfFile, codeOf, eventually, startWorld, type World } from "./harness.ts";
 
-let cluster: Cluster;
+const cluster = clusterOfFile();
 let world: World;
 let volumes: FakeVolumes;
 
-beforeAll(async () => {
-  cluster = await startCluster();
-});
-afterAll(() => cluster?.stop());
 beforeEach(async () => {
   world = await startWorld(cluster);
   volumes = fakeVolumes(world.bus);

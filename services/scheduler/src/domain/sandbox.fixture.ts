@@ -1,25 +1,28 @@
-import { DEFAULT_LIFETIME, DEFAULT_RESOURCES } from "@banyan/contracts";
+import { DEFAULT_LIFETIME, DEFAULT_RESOURCES, type SandboxSpec } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import type { Sandbox } from "./sandbox.ts";
+
+export const specOf = (spec: Partial<SandboxSpec> = {}): SandboxSpec => ({
+  image: "default",
+  name: null,
+  env: {},
+  labels: {},
+  resources: DEFAULT_RESOURCES,
+  hostname: null,
+  workdir: null,
+  user: null,
+  network: { egress: "open", allow: [] },
+  lifetime: DEFAULT_LIFETIME,
+  volumes: [],
+  ...spec,
+});
 
 /** For tests: one that has just been placed. */
 export function sandboxOf(changes: Partial<Sandbox> = {}): Sandbox {
   return {
     id: newId("sbx"),
     orgId: newId("org"),
-    spec: {
-      image: "default",
-      name: null,
-      env: {},
-      labels: {},
-      resources: DEFAULT_RESOURCES,
-      hostname: null,
-      workdir: null,
-      user: null,
-      network: { egress: "open", allow: [] },
-      lifetime: DEFAULT_LIFETIME,
-      volumes: [],
-    },
+    spec: specOf(),
     stack: {
       imageId: newId("img"),
       layers: [],
