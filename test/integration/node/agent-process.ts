@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Bus, connectBus } from "@banyan/bus";
-import { api, layerBlob, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, type StartOrder } from "@banyan/contracts";
+import { api, layerBlob, NODE_LEASE_MS, NODES_BUCKET, NodeHeartbeat, NodeStart, type StartOrder } from "@banyan/contracts";
 import { silentLogger } from "@banyan/kernel";
 import { eventually, startNats, type TestNats } from "@banyan/testkit";
 import { freeSubnet } from "./free-subnet.ts";
 import { testRootfs } from "./rootfs.ts";
+import { startOrderOn } from "./start-order.ts";
 
 const MAIN = fileURLToPath(new URL("../../../services/runner-agent/src/main.ts", import.meta.url));
 const TOKEN = "a token of this test's cluster";
@@ -82,6 +83,14 @@ export class AgentProcess {
     const ended = once(child, "exit");
     child.kill(signal);
     await ended;
+  }
+
+  /** Starts a sandbox of the test's root filesystem, and expects it to have started. */
+  async startSandbox(changes: Partial<StartOrder> = {}): Promise<StartOrder> {
+    const order = startOrderOn((await testRootfs()).layer, changes);
+    const answer = await this.bus.call(NodeStart.on(this.nodeId), order);
+    if (answer.kind !== "started") throw new Error(`refused: ${answer.reason}`);
+    return order;
   }
 
   /** A shell command by way of the data plane, as the gateway sends it. */

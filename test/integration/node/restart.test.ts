@@ -1,52 +1,20 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
-import {
-  DEFAULT_RESOURCES,
-  NodeDelete,
-  type NodeHeartbeat,
-  NodeListSandboxes,
-  NodeStart,
-  NodeStop,
-  SandboxDied,
-  type StartOrder,
-} from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
+import { NodeDelete, type NodeHeartbeat, NodeListSandboxes, NodeStart, NodeStop, SandboxDied, type StartOrder } from "@banyan/contracts";
 import { NODE_DEFAULTS } from "@banyan/runner-agent";
 import { openDocker } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { AgentProcess } from "./agent-process.ts";
-import { testRootfs } from "./rootfs.ts";
 
 let agent: AgentProcess;
-let layers: StartOrder["layers"];
 beforeAll(async () => {
-  layers = [(await testRootfs()).layer];
   agent = await AgentProcess.start();
 });
 afterAll(() => agent?.end());
 
-async function start(changes: Partial<StartOrder> = {}): Promise<StartOrder> {
-  const order: StartOrder = {
-    sandboxId: newId("sbx"),
-    orgId: newId("org"),
-    epoch: 1,
-    fresh: true,
-    layers,
-    env: { PATH: "/usr/bin:/bin", SECRET: "of this sandbox" },
-    workdir: "/",
-    user: "root",
-    hostname: "test",
-    resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128 },
-    network: { egress: "open", allow: [] },
-    mounts: [],
-    deadlineMs: 20_000,
-    ...changes,
-  };
-  expect(await agent.bus.call(NodeStart.on(agent.nodeId), order)).toMatchObject({ kind: "started" });
-  return order;
-}
-
+const start = (changes: Partial<StartOrder> = {}) =>
+  agent.startSandbox({ env: { PATH: "/usr/bin:/bin", SECRET: "of this sandbox" }, ...changes });
 const list = () => agent.bus.call(NodeListSandboxes.on(agent.nodeId), { cursor: null });
 const containers = () =>
   openDocker(process.env.DOCKER_HOST ?? NODE_DEFAULTS.dockerHost).listContainers({

@@ -1,14 +1,11 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_RESOURCES, NodeStart, type StartOrder } from "@banyan/contracts";
-import { newId } from "@banyan/kernel";
 import { deleteSandbox } from "@banyan/runner-agent";
 import { cgroupDirectories } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { expect, it } from "vitest";
 import { AgentProcess } from "./agent-process.ts";
 import { footprint, NOTHING } from "./footprint.ts";
-import { testRootfs } from "./rootfs.ts";
 import { start, testNode } from "./test-node.ts";
 
 const POOL = { target: 6, parallel: 4, perS: 50, slotsMax: 30, quietMs: 0 };
@@ -45,22 +42,7 @@ it("adopts what runs and removes what was half made, after kill -9 in the middle
   const environment: Record<string, string> = { BANYAN_SLOT_MAKER: "oci", BANYAN_POOL_SIZE: "1", BANYAN_POOL_REFILL_PARALLEL: "4" };
   const agent = await AgentProcess.start(environment);
   try {
-    const order: StartOrder = {
-      sandboxId: newId("sbx"),
-      orgId: newId("org"),
-      epoch: 1,
-      fresh: true,
-      layers: [(await testRootfs()).layer],
-      env: { PATH: "/usr/bin:/bin" },
-      workdir: "/",
-      user: "root",
-      hostname: "test",
-      resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128 },
-      network: { egress: "open", allow: [] },
-      mounts: [],
-      deadlineMs: 20_000,
-    };
-    expect(await agent.bus.call(NodeStart.on(agent.nodeId), order)).toMatchObject({ kind: "started" });
+    const order = await agent.startSandbox();
     await agent.sh(order, "echo kept > /file");
     environment.BANYAN_POOL_SIZE = String(LARGE_POOL);
     await agent.signal("SIGTERM");

@@ -1,17 +1,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_RESOURCES, type InputOf, layerBlob, type NodeStop, type StartOrder } from "@banyan/contracts";
-import { newId, silentLogger, systemClock } from "@banyan/kernel";
+import { type InputOf, layerBlob, type NodeStop, type StartOrder } from "@banyan/contracts";
+import { silentLogger, systemClock } from "@banyan/kernel";
 import { type LayerBlobs, NODE_DEFAULTS, type Node, type NodeConfig, openNode, startSandbox } from "@banyan/runner-agent";
 import type { ExitStatus } from "@banyan/runtime";
 import { MemoryBlobs } from "@banyan/testkit";
 import { freeSubnet } from "./free-subnet.ts";
 import { type Rootfs, testRootfs } from "./rootfs.ts";
+import { startOrderOn } from "./start-order.ts";
 
 /** Short: sockets of slots live below it, and their paths have at most 107 bytes. */
 const DATA_ROOT = "/var/tmp";
 const EXEC_TIMEOUT_MS = 20_000;
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const silentMetrics = { started: () => {}, refused: () => {}, repaired: () => {} };
 
@@ -51,22 +51,7 @@ export async function testNode(changes: Partial<NodeConfig> = {}, blobs = new Me
     ...node,
     config,
     died,
-    order: (given = {}) => ({
-      sandboxId: newId("sbx"),
-      orgId: newId("org"),
-      epoch: 1,
-      fresh: true,
-      layers: [rootfs.layer],
-      env: { PATH },
-      workdir: "/",
-      user: "root",
-      hostname: "test",
-      resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128, diskMb: 256 },
-      network: { egress: "open", allow: [] },
-      mounts: [],
-      deadlineMs: 20_000,
-      ...given,
-    }),
+    order: (given) => startOrderOn(rootfs.layer, given),
     async sh(order, command) {
       const { init, env, workdir, user } = node.parts.registry.find(order);
       const read = { out: "", err: "" };

@@ -1,30 +1,18 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  DEFAULT_RESOURCES,
-  type MountMode,
-  type MountOrder,
-  NodeDelete,
-  NodeMount,
-  NodeStart,
-  NodeUnmount,
-  type StartOrder,
-} from "@banyan/contracts";
+import { type MountMode, type MountOrder, NodeDelete, NodeMount, NodeUnmount, type StartOrder } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { contentPath, makeStore } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { AgentProcess } from "./agent-process.ts";
-import { testRootfs } from "./rootfs.ts";
 
 const TEST_MS = 120_000;
 const root = mkdtempSync("/var/tmp/bny-store-");
 let agent: AgentProcess;
-let layers: StartOrder["layers"];
 let store: string;
 
 beforeAll(async () => {
-  layers = [(await testRootfs()).layer];
   agent = await AgentProcess.start({ BANYAN_VOLUME_DIR: root });
 }, TEST_MS);
 afterAll(async () => {
@@ -62,22 +50,7 @@ it(
   "knows the mounts of what it adopts after a kill -9, those that were made later too",
   async () => {
     const [first, second, third] = [mountOf("rw", "/first"), mountOf("cow", "/second"), mountOf("ro", "/third")];
-    const order: StartOrder = {
-      sandboxId: newId("sbx"),
-      orgId: newId("org"),
-      epoch: 1,
-      fresh: true,
-      layers,
-      env: { PATH: "/usr/bin:/bin" },
-      workdir: "/",
-      user: "root",
-      hostname: "test",
-      resources: { ...DEFAULT_RESOURCES, cpu: 0.5, memoryMb: 128 },
-      network: { egress: "open", allow: [] },
-      mounts: [first],
-      deadlineMs: 20_000,
-    };
-    expect(await agent.bus.call(NodeStart.on(agent.nodeId), order)).toMatchObject({ kind: "started" });
+    const order = await agent.startSandbox({ mounts: [first] });
     await mount(order, second);
     await agent.sh(order, "echo own > /second/own; mv /first/file /first/named");
     await agent.signal("SIGKILL");
