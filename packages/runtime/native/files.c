@@ -186,7 +186,8 @@ static void sync_parent(struct session *session, const char *path) {
   char parent[PATH_MAX];
   snprintf(parent, sizeof parent, "%.*s/", (int)(strrchr(path, '/') - path), path);
   int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0 || fsync(fd) < 0) fail_errno(session, errno, parent);
+  // A filesystem that keeps no names of its own has none to write down.
+  if (fd < 0 || (fsync(fd) < 0 && errno != EOPNOTSUPP && errno != EINVAL)) fail_errno(session, errno, parent);
   close(fd);
 }
 
