@@ -17,6 +17,8 @@ export const POOL_SIZE = 4;
 export interface Cluster {
   readonly nats: TestNats;
   readonly postgres: TestPostgres;
+  /** Of all its services. */
+  readonly dataDir: string;
   readonly gateway: ServiceProcess;
   readonly scheduler: ServiceProcess;
   readonly imageBuilder: ServiceProcess;
@@ -89,7 +91,7 @@ export async function startCluster({ volumes }: ClusterOptions = {}): Promise<Cl
     }
   };
   const said = (): string => services.map((one) => `--- ${one.name}\n${one.output()}`).join("\n");
-  const cluster: Cluster = { nats, postgres, gateway, scheduler, imageBuilder, agent, url, apiKey, banyan, inventory, said, stop };
+  const cluster: Cluster = { nats, postgres, dataDir, gateway, scheduler, imageBuilder, agent, url, apiKey, banyan, inventory, said, stop };
   try {
     await Promise.all(services.map((one) => one.start()));
     await untilReady(new Banyan({ url, apiKey }));
