@@ -205,10 +205,12 @@ it(
   async () => {
     const options = { ...store.remote().options, endpoint: "http://127.0.0.1:9" };
     const remote = store.remote({ options, secrets: { access_key_id: KEY_ID, secret_access_key: SECRET } });
-    const volume = await create(remote, "nowhere");
-    expect(volume.info.state).toBe("failed");
-    expect(volume.info.stateReason).toMatch(/connection refused.*create it again/);
-    expect(volume.info.stateReason).not.toContain(SECRET);
+    const refused = await refusal(() => create(remote, "nowhere"));
+    expect(refused).toMatchObject({ status: 409, code: "volume.not_ready" });
+    expect(refused.text).toMatch(/connection refused.*create it again/);
+    expect(refused.text).not.toContain(SECRET);
+    const volume = await banyan.volumes.get("nowhere");
+    expect(volume.info).toMatchObject({ state: "failed", stateReason: expect.stringMatching(/connection refused.*create it again/) });
     const mounted = await refusal(() => banyan.sandboxes.create({ volumes: [{ volume: "nowhere", path: "/data" }] }));
     expect(mounted).toMatchObject({ status: 409, code: "volume.not_ready" });
     expect(mounted.text).toContain("connection refused");

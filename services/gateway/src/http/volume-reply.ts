@@ -1,4 +1,4 @@
-import { type api, GetVolume } from "@banyan/contracts";
+import { type api, fault, GetVolume } from "@banyan/contracts";
 import type { z } from "zod";
 import { preferredWaitS } from "../domain/prefer.ts";
 import { isCopied, volumeView } from "../views/volume.ts";
@@ -33,9 +33,12 @@ export function replyOf(body: api.Volume | api.VolumeVersion, { header }: Any, d
   };
 }
 
+/** Throws volume.not_ready where it came to nothing while the caller waited: a reply like the one for a volume that is there would be overlooked. */
 export async function settleVolume(call: Any, gateway: Gateway, reply: Reply, done: 200 | 201): Promise<Reply> {
   const made = reply.body as api.Volume;
   const ref = { orgId: call.caller.orgId, volume: made.id };
   const look = async () => volumeView((await gateway.bus.call(GetVolume, ref, { retry: true })).volume);
-  return replyOf(await settled(gateway, call, made, look), call, done);
+  const seen = await settled(gateway, call, made, look);
+  if (seen.state === "failed") throw fault("volume.not_ready", { volumeId: seen.id, state: seen.state, reason: seen.state_reason });
+  return replyOf(seen, call, done);
 }
