@@ -1,39 +1,22 @@
-import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { IMAGE_MS } from "../start-banyan.ts";
-import { clear, createAs, patiently, problemOf, settled } from "./looks.ts";
-import { type Cluster, POOL_SIZE, startCluster } from "./start-cluster.ts";
+import { expect, it } from "vitest";
+import { clusterOfFile } from "./cluster-of-file.ts";
+import { createAs, patiently, problemOf, settled, startBurst } from "./looks.ts";
+import { POOL_SIZE } from "./start-cluster.ts";
 
 const BURST = 3 * POOL_SIZE;
 const WAIT_MS = 5_000;
 const AWAY_MS = 10_000;
 const ANSWER_MAX_MS = 2_000;
-let cluster: Cluster;
-
-beforeAll(async () => {
-  cluster = await startCluster();
-}, IMAGE_MS + 120_000);
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") console.error(cluster.said());
-  await clear(cluster);
-}, 180_000);
-afterAll(() => cluster?.stop(), 180_000);
+const cluster = clusterOfFile();
 
 it("keeps what runs reachable when the gateway is killed, and finds again what it was making", async () => {
   const { banyan, gateway } = cluster;
   const sandbox = await banyan.sandboxes.create();
   const running = problemOf(() => sandbox.exec("sleep 60; echo late"));
-  const keys = Array.from({ length: BURST }, () => randomUUID());
-  let answered = 0;
-  const first = keys.map(async (key) => {
-    const created = await createAs(cluster, key, WAIT_MS);
-    if (created.status === 201) answered++;
-    return created;
-  });
-  await patiently(async () => answered > 0);
+  const { keys, answers } = await startBurst(cluster, BURST, WAIT_MS);
   await gateway.kill();
   expect(await running).toMatchObject({ code: "client.no_answer", retryable: true });
-  const before = await Promise.all(first);
+  const before = await Promise.all(answers);
   expect(before.filter(({ status }) => status === 0).length).toBeGreaterThan(0);
 
   await gateway.start();
@@ -56,18 +39,11 @@ async function finished(key: string) {
 
 it("ends every create in a clear state when the scheduler is killed in a burst", async () => {
   const { banyan, scheduler } = cluster;
-  const keys = Array.from({ length: BURST }, () => randomUUID());
-  let answered = 0;
-  const first = keys.map(async (key) => {
-    const created = await createAs(cluster, key, WAIT_MS);
-    if (created.status === 201) answered++;
-    return created;
-  });
-  await patiently(async () => answered > 0);
+  const { keys, answers } = await startBurst(cluster, BURST, WAIT_MS);
   await scheduler.kill();
   expect(await problemOf(() => banyan.sandboxes.create())).toMatchObject({ code: "bus.unavailable", retryable: true });
   await scheduler.start();
-  const ended = await Promise.all(first);
+  const ended = await Promise.all(answers);
   for (const { status, code } of ended) expect([201, 503, 504], code).toContain(status);
 
   const { running } = await settled(cluster);

@@ -1,24 +1,14 @@
 import type { Fork, StartedSandbox } from "@banyan/sdk";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { IMAGE_MS } from "../start-banyan.ts";
-import { clear, patiently, settled } from "./looks.ts";
-import { type Cluster, POOL_SIZE, startCluster } from "./start-cluster.ts";
+import { expect, it } from "vitest";
+import { clusterOfFile } from "./cluster-of-file.ts";
+import { patiently, settled } from "./looks.ts";
+import { POOL_SIZE } from "./start-cluster.ts";
 
 /** More than fit into the pool at once, so that what is killed is killed in the middle. */
 const CHILDREN = 3 * POOL_SIZE;
-let cluster: Cluster;
-
-beforeAll(async () => {
-  cluster = await startCluster();
-}, IMAGE_MS + 120_000);
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") console.error(cluster.said());
-  await clear(cluster);
-  await patiently(async () =>
-    expect(cluster.inventory.frozen, "files that were frozen go with the last sandbox that stands on them").toBe(0),
-  );
-}, 180_000);
-afterAll(() => cluster?.stop(), 180_000);
+const cluster = clusterOfFile(({ inventory }) =>
+  patiently(async () => expect(inventory.frozen, "files that were frozen go with the last sandbox that stands on them").toBe(0)),
+);
 
 async function parent(): Promise<StartedSandbox> {
   const sandbox = await cluster.banyan.sandboxes.create({ waitMs: 30_000 });

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { BanyanError, type Sandbox, type StartedSandbox } from "@banyan/sdk";
 import { eventually } from "@banyan/testkit";
 import { expect } from "vitest";
@@ -70,6 +71,23 @@ export async function createAs({ url, apiKey }: Cluster, key: string, waitMs: nu
     if (!(error instanceof TypeError)) throw error;
     return { status: 0, id: "", code: "no_answer" };
   }
+}
+
+/** So many creates at once, each under a key of its own. Resolves when the first has its sandbox. */
+export async function startBurst(
+  cluster: Cluster,
+  count: number,
+  waitMs: number,
+): Promise<{ keys: string[]; answers: Promise<Created>[] }> {
+  const keys = Array.from({ length: count }, () => randomUUID());
+  let made = 0;
+  const answers = keys.map(async (key) => {
+    const created = await createAs(cluster, key, waitMs);
+    if (created.status === 201) made++;
+    return created;
+  });
+  await patiently(async () => made > 0);
+  return { keys, answers };
 }
 
 /** A process that counts aloud for as long as it lives. */

@@ -1,22 +1,12 @@
 import { connectBus } from "@banyan/bus";
 import { layerBlob, ResolveImage } from "@banyan/contracts";
 import { newId, silentLogger } from "@banyan/kernel";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { IMAGE_MS } from "../start-banyan.ts";
-import { clear, patiently, problemOf, settled } from "./looks.ts";
-import { type Cluster, startCluster } from "./start-cluster.ts";
+import { expect, it } from "vitest";
+import { clusterOfFile } from "./cluster-of-file.ts";
+import { patiently, problemOf, settled } from "./looks.ts";
 
 const ANSWER_MAX_MS = 2_000;
-let cluster: Cluster;
-
-beforeAll(async () => {
-  cluster = await startCluster();
-}, IMAGE_MS + 120_000);
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") console.error(cluster.said());
-  await clear(cluster);
-}, 180_000);
-afterAll(() => cluster?.stop(), 180_000);
+const cluster = clusterOfFile();
 
 it.each([
   ["its store", { loseStore: false }],

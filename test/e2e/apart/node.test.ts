@@ -1,25 +1,14 @@
-import { randomUUID } from "node:crypto";
 import { NODE_DEFAULTS } from "@banyan/runner-agent";
 import { openDocker } from "@banyan/runtime";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { IMAGE_MS } from "../start-banyan.ts";
-import { clear, createAs, patiently, problemOf, settled, startCounter } from "./looks.ts";
-import { type Cluster, POOL_SIZE, startCluster } from "./start-cluster.ts";
+import { expect, it } from "vitest";
+import { clusterOfFile } from "./cluster-of-file.ts";
+import { patiently, problemOf, settled, startBurst, startCounter } from "./looks.ts";
+import { POOL_SIZE } from "./start-cluster.ts";
 
 const BURST = 2 * POOL_SIZE;
 const WAIT_MS = 5_000;
 const ANSWER_MAX_MS = 2_000;
-let cluster: Cluster;
-
-beforeAll(async () => {
-  cluster = await startCluster();
-}, IMAGE_MS + 120_000);
-afterEach(async ({ task }) => {
-  if (task.result?.state === "fail") console.error(cluster.said());
-  if (!cluster.agent.isRunning) await cluster.agent.start();
-  await clear(cluster);
-}, 180_000);
-afterAll(() => cluster?.stop(), 180_000);
+const cluster = clusterOfFile();
 
 it("takes up what runs and what is stopped when the runner-agent is killed", async () => {
   const { banyan, agent } = cluster;
@@ -45,16 +34,9 @@ it("takes up what runs and what is stopped when the runner-agent is killed", asy
 }, 180_000);
 
 it("leaves nothing half-made when the runner-agent is killed in a burst", async () => {
-  const keys = Array.from({ length: BURST }, () => randomUUID());
-  let answered = 0;
-  const first = keys.map(async (key) => {
-    const created = await createAs(cluster, key, WAIT_MS);
-    if (created.status === 201) answered++;
-    return created;
-  });
-  await patiently(async () => answered > 0);
+  const { answers } = await startBurst(cluster, BURST, WAIT_MS);
   await cluster.agent.kill();
-  const ended = await Promise.all(first);
+  const ended = await Promise.all(answers);
   for (const { status, code } of ended) expect([201, 503, 504], code).toContain(status);
   await cluster.agent.start();
   const { running } = await settled(cluster);
