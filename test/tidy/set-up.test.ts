@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { permissionsConfig } from "@banyan/bus";
@@ -56,4 +56,10 @@ it("gives the broker of the composition the permissions the bus declares", () =>
   }));
   const declared = permissionsConfig([...services, { user: "node", password: password("node"), role: { kind: "node", nodeId: "*" } }]);
   expect(written).toBe(declared.replaceAll(/"(\$BANYAN_NATS_[A-Z_]+)"/g, "$1"));
+});
+
+it("names only tests that are there to be run apart from the others", () => {
+  const named = [...readFileSync(join(ROOT, "vitest.config.ts"), "utf8").matchAll(/"(test\/[^"*]+)"/g)].map(([, path = ""]) => path);
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
 });
