@@ -26,15 +26,15 @@ const ShellText = z
   .refine((text) => Buffer.byteLength(text) <= LIMITS.stepCommandBytes, `at most ${LIMITS.stepCommandBytes} bytes`);
 
 /** A path below the context's root, never out of it. */
-export const ContextPath = z
+const ContextPath = z
   .string()
   .max(LIMITS.pathBytes)
   .refine((path) => !path.includes("\0") && !path.startsWith("/"), "relative to the context's root")
   .refine((path) => !path.split("/").includes(".."), "may not lead out of the context");
 
-export const SecretName = z.string().regex(/^[A-Z_][A-Z0-9_]{0,63}$/, "upper-case letters, digits and _");
+const SecretName = z.string().regex(/^[A-Z_][A-Z0-9_]{0,63}$/, "upper-case letters, digits and _");
 
-export const RunStep = z.strictObject({
+const RunStep = z.strictObject({
   run: ShellText.describe("A shell command; the step fails when it ends with another code than 0."),
   secrets: z
     .array(SecretName)
@@ -59,7 +59,7 @@ export const FileContent = z
     `at most ${LIMITS.inlineFileBytes} bytes; upload larger ones as a context`,
   );
 
-export const CopyStep = z.strictObject({
+const CopyStep = z.strictObject({
   context: Digest.describe("What `PUT /v1/contexts` answered."),
   from: ContextPath.default("."),
   to: SandboxPath,
@@ -80,7 +80,7 @@ export const ImageStep = z.union([
 ]);
 export type ImageStep = z.infer<typeof ImageStep>;
 
-export const BaseSpec = z.union([
+const BaseSpec = z.union([
   z
     .string()
     .min(1)

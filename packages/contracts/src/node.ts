@@ -14,7 +14,7 @@ export const NODE_LAYERS_SAID_MAX = 256;
 
 export const FrozenId = z.string().regex(idPattern("frz"), "not the id of a frozen layer");
 /** A layer that has no digest yet: a sandbox's files as they were frozen, on the one node that has them. */
-export const FrozenDigest = z.string().regex(/^frozen:frz_[0-9a-hjkmnp-tv-z]{26}$/, "not a frozen layer");
+const FrozenDigest = z.string().regex(/^frozen:frz_[0-9a-hjkmnp-tv-z]{26}$/, "not a frozen layer");
 /** One layer of a sandbox's stack, on its own node. Images and other nodes know only digests. */
 export const StackLayer = z.object({ digest: z.union([Digest, FrozenDigest]), sizeBytes: z.int() });
 export type StackLayer = z.infer<typeof StackLayer>;

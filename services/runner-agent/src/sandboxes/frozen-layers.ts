@@ -10,7 +10,7 @@ const Packed = z.object({ of: z.string(), layer: LayerRef, skipped: z.array(z.st
 export type Packed = z.infer<typeof Packed>;
 
 /** What is known of a frozen layer beside its files. */
-export const FrozenRecord = z.object({
+const FrozenRecord = z.object({
   format: z.literal(1),
   frozenId: FrozenId,
   /** Whose files they are. */
@@ -25,7 +25,7 @@ export const FrozenRecord = z.object({
   /** What was made of it for the blob store: alone, and as the top of a deep stack. */
   packed: z.array(Packed).max(8),
 });
-export type FrozenRecord = z.infer<typeof FrozenRecord>;
+type FrozenRecord = z.infer<typeof FrozenRecord>;
 
 const PACKED_MAX = 8;
 const SUFFIX = ".json";
