@@ -13,7 +13,7 @@
 #include "kernel.h"
 #include "volume.h"
 
-enum { UNMOUNT_TRIES = 8, UNMOUNT_TIMEOUT_S = 10 };
+enum { UNMOUNT_TRIES = 64, UNMOUNT_TIMEOUT_S = 10 };
 
 // A file of the process's directory in /proc, which surely is still that process's.
 static int open_of_process(struct task *task, int process, const char *name, int flags) {
@@ -91,9 +91,10 @@ void serve_unmount(struct task *task) {
   if (syscall(SYS_setns, process, CLONE_NEWNS) < 0) task_fail(task, "setns", errno);
   alarm(UNMOUNT_TIMEOUT_S);
   for (int tried = 1; find_mount(table, id, path); tried++) {
-    if (unmount(path, flags) == 0) break;
-    bool has_moved = errno == EINVAL || errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
-    if (!has_moved || tried == UNMOUNT_TRIES) task_fail(task, "unmount", errno);
+    // Done is what is not found any more: by a rename another mount of the sandbox can have come to that place.
+    int error = unmount(path, flags) == 0 ? EAGAIN : errno;
+    bool may_have_moved = error == EAGAIN || error == EINVAL || error == ENOENT || error == ENOTDIR || error == ELOOP;
+    if (!may_have_moved || tried == UNMOUNT_TRIES) task_fail(task, "unmount", error);
   }
   alarm(0);
   task_reply(task);

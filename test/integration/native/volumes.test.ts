@@ -300,6 +300,28 @@ describe("a volume of a sandbox that runs", () => {
     expect(existsSync(join(source, "held"))).toBe(true);
   });
 
+  it("is gone when that is said, whatever the sandbox puts in its place meanwhile", async () => {
+    const source = newVolume();
+    const disk = await newDisk();
+    const slot = await node.slot(placesOf(disk));
+    const ids = () => readFileSync(`/proc/${slot.pid}/mountinfo`, "utf8").match(/^\d+/gm)?.map(Number);
+    const exchange = `syscall(${process.arch === "x64" ? 316 : 276}, -100, $one, -100, $two, 2)`;
+    const swapping = `my ($one, $two) = ("/one", "/two"); $| = 1; ${exchange} == 0 and print "ready"; ${exchange} while 1`;
+    for (let round = 0; round < 20; round++) {
+      const [id, other] = [
+        await request(slot, disk, volume(source, { target: "/one/v" })),
+        await request(slot, disk, volume(source, { target: "/two/v" })),
+      ];
+      await slot.init.spawn({ id: `swap-${round}`, argv: ["/usr/bin/perl", "-e", swapping] });
+      await eventually(async () => expect(await out(slot, `cat /.banyan/proc/swap-${round}/out`)).toBe("ready"));
+      await unmount(slot, id);
+      expect(ids()).not.toContain(id);
+      await slot.init.killAll();
+      await unmount(slot, other);
+      expect(ids()).not.toContain(other);
+    }
+  });
+
   it("comes and goes two thousand times, and nothing is left", async () => {
     const source = newVolume();
     const disk = await newDisk();
