@@ -5,6 +5,7 @@ import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { eventually, freePort } from "@banyan/testkit";
+import { freeSubnet } from "../../integration/node/free-subnet.ts";
 import { BenchClient } from "./http.ts";
 import { type Peers, preparePeers } from "./peers.ts";
 
@@ -105,6 +106,8 @@ async function startServer(poolSize: number, settings: Record<string, string>): 
       ...settings,
       BANYAN_DATA_DIR: BENCH_DATA_DIR,
       BANYAN_HTTP_PORT: String(port),
+      BANYAN_HEALTH_PORT: "0",
+      BANYAN_NODE_SUBNET: freeSubnet("wide"),
       BANYAN_POOL_SIZE: String(poolSize),
       BANYAN_BOOTSTRAP_KEY: key,
       BANYAN_DEMO: "off",
@@ -116,15 +119,15 @@ async function startServer(poolSize: number, settings: Record<string, string>): 
   child.stderr.pipe(log, { end: false });
   const exited = once(child, "exit");
   const client = new BenchClient(url, key, 1);
+  const ended = exited.then(() => {
+    throw new Error(`the server ended with ${child.exitCode}; see ${BENCH_DATA_DIR}/server.log`);
+  });
+  const usable = async () => {
+    const { body } = await client.create({ wait_ms: 60_000 });
+    await client.remove(body.id);
+  };
   try {
-    await eventually(
-      async () => {
-        if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}; see ${BENCH_DATA_DIR}/server.log`);
-        const { body } = await client.create({ wait_ms: 60_000 });
-        await client.remove(body.id);
-      },
-      { timeoutMs: START_TIMEOUT_MS },
-    );
+    await Promise.race([eventually(usable, { timeoutMs: START_TIMEOUT_MS }), ended]);
   } catch (error) {
     child.kill("SIGTERM");
     throw error;
