@@ -62,6 +62,7 @@ export class Files {
 
   /** Whole or not at all, and its directories are made; a stream is sent as it comes. */
   async write(path: string, content: FileContent, options: WriteOptions = {}): Promise<{ path: string; bytesWritten: number }> {
+    this.#refuseVersion();
     return this.#client.json<OutputOf<typeof api.WriteResult>>("PUT", `${this.#path}/content`, {
       query: { path, ...options },
       body: content,
@@ -141,7 +142,8 @@ export class Files {
   }
 
   /** Unpacks a tar there. */
-  upload(path: string, tar: FileContent, options: AsUser = {}): Promise<{ entries: number }> {
+  async upload(path: string, tar: FileContent, options: AsUser = {}): Promise<{ entries: number }> {
+    this.#refuseVersion();
     return this.#client.json<OutputOf<typeof api.TarResult>>("PUT", `${this.#path}/tar`, {
       query: { path, ...options },
       body: tar,
@@ -154,8 +156,14 @@ export class Files {
     return this.#client.request("GET", `${this.#path}/content`, { query: { path, ...this.#of, ...options }, ...more });
   }
 
-  #post<T>(verb: string, json: object): Promise<T> {
+  async #post<T>(verb: string, json: object): Promise<T> {
+    this.#refuseVersion();
     return this.#client.json<T>("POST", `${this.#path}/${verb}`, { json }) as Promise<T>;
+  }
+
+  /** Sent without the version, it would change the volume. */
+  #refuseVersion(): void {
+    if (this.#of.version !== undefined) throw new TypeError("A version never changes: write to the volume itself.");
   }
 }
 

@@ -1,6 +1,8 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -73,10 +75,10 @@ describe("into a volume", () => {
     makeTree(here);
     const progress: CopyProgress[] = [];
     const first = await copyIn({ onProgress: (seen) => progress.push(seen) });
-    expect(first).toEqual({ copied: 10, bytes: MIB + 15, unchanged: 0, deleted: 0, skipped: 0, failed: 0 });
+    expect(first).toEqual({ copied: 10, bytes: MIB + 15, modes: 0, unchanged: 0, deleted: 0, skipped: 0, failed: 0 });
     expect(treeOf(there())).toEqual(treeOf(here));
     expect(plane.asked.filter((asked) => asked === "PUT tar")).toHaveLength(1);
-    expect(progress.at(-1)).toEqual({ files: 10, bytes: MIB + 15, filesTotal: 10, bytesTotal: MIB + 15, compared: true });
+    expect(progress.at(-1)).toEqual({ files: 10, bytes: MIB + 15, filesTotal: 10, bytesTotal: MIB + 15, compared: true, resumed: 0 });
     plane.asked.length = 0;
     expect(await copyIn()).toMatchObject({ copied: 0, bytes: 0, unchanged: 10 });
     expect(plane.asked.filter((asked) => !asked.startsWith("GET"))).toEqual([]);
@@ -96,7 +98,7 @@ describe("into a volume", () => {
     const changes: string[] = [];
     const result = await copyIn({ onChange: ({ kind, path }) => changes.push(`${kind} ${path}`) });
     expect(changes.toSorted()).toEqual(["copy a.txt", "copy link", "copy nothing", "mode empty", "mode sub/run.sh"]);
-    expect(result).toMatchObject({ copied: 3, unchanged: 5, failed: 0 });
+    expect(result).toMatchObject({ copied: 3, modes: 2, unchanged: 5, failed: 0 });
     expect(treeOf(there())).toEqual(treeOf(here));
   });
 
@@ -109,7 +111,10 @@ describe("into a volume", () => {
     expect(await copyIn({ onProblem: (problem) => problems.push(problem) })).toMatchObject({ copied: 0, deleted: 0, failed: 1 });
     expect(problems).toEqual([{ path: "sub", reason: expect.stringContaining("a directory is in its place") }]);
     expect(existsSync(there("sub/run.sh"))).toBe(true);
-    expect(await copyIn({ delete: true, dryRun: true })).toMatchObject({ copied: 1, deleted: 2 });
+    const deleted: string[] = [];
+    const onChange = ({ kind, path }: { kind: string; path: string }): unknown => kind === "delete" && deleted.push(path);
+    expect(await copyIn({ delete: true, dryRun: true, onChange })).toMatchObject({ copied: 1, deleted: 2 });
+    expect(deleted.toSorted()).toEqual(["a.txt", "link"]);
     expect(existsSync(there("sub/run.sh")), "only said").toBe(true);
     expect(await copyIn({ delete: true })).toMatchObject({ copied: 1, deleted: 2, failed: 0 });
     expect(treeOf(there())).toEqual(treeOf(here));
@@ -153,6 +158,50 @@ describe("into a volume", () => {
     for (const name of names) writeFileSync(Buffer.concat([Buffer.from(`${here}/`), name]), "odd");
     expect(await copyIn()).toMatchObject({ copied: 2, failed: 0, unchanged: 6 });
     expect(readdirSync(there(), { encoding: "buffer" }).some((name) => name.equals(names[1] ?? name))).toBe(true);
+  });
+
+  it("copies a directory whose name is no text, and again, and all beside it", async () => {
+    const odd = Buffer.concat([Buffer.from(`${here}/`), Buffer.from([0x64, 0xff])]);
+    mkdirSync(odd);
+    writeFileSync(Buffer.concat([odd, Buffer.from("/f")]), "first");
+    writeFileSync(join(here, "z"), "after it");
+    expect(await copyIn()).toMatchObject({ copied: 3, failed: 0 });
+    writeFileSync(Buffer.concat([odd, Buffer.from("/f")]), "second");
+    writeFileSync(join(here, "z"), "after that");
+    expect(await copyIn()).toMatchObject({ copied: 2, failed: 0 });
+    expect(readFileSync(Buffer.concat([Buffer.from(`${there()}/`), Buffer.from([0x64, 0xff]), Buffer.from("/f")]), "utf8")).toBe("second");
+    expect(readFileSync(there("z"), "utf8")).toBe("after that");
+  });
+
+  it("keeps owners where that was asked for, also of what was copied without", async () => {
+    makeTree(here);
+    await copyIn();
+    chownSync(join(here, "a.txt"), 1_000, 1_001);
+    chownSync(join(here, "sub"), 1_002, 1_002);
+    lchownSync(join(here, "link"), 1_003, 1_003);
+    expect(await copyIn()).toMatchObject({ copied: 0, modes: 0, unchanged: 10 });
+    expect(await copyIn({ owners: true })).toMatchObject({ copied: 1, modes: 2, unchanged: 7, failed: 0 });
+    const owners = ["a.txt", "sub", "link"].map((path) => [lstatSync(there(path)).uid, lstatSync(there(path)).gid]);
+    expect(owners).toEqual([
+      [1_000, 1_001],
+      [1_002, 1_002],
+      [1_003, 1_003],
+    ]);
+    expect(await copyIn({ owners: true })).toMatchObject({ copied: 0, modes: 0, unchanged: 10 });
+  });
+
+  it("says what is not here", async () => {
+    await expect(copyIn({}, join(here, "nosuch"))).rejects.toThrow(`there is no ${join(here, "nosuch")} here`);
+  });
+
+  it("writes to no version, nor to the volume in its place", async () => {
+    writeFileSync(join(plane.root, "kept"), "kept");
+    const files = plane.volume.filesAt("v1");
+    await expect(files.remove("/kept")).rejects.toThrow(/never changes/);
+    await expect(files.write("/kept", "other")).rejects.toThrow(/never changes/);
+    await expect(files.upload("/", new Uint8Array(1_024))).rejects.toThrow(/never changes/);
+    expect(plane.asked).toEqual([]);
+    expect(readFileSync(join(plane.root, "kept"), "utf8")).toBe("kept");
   });
 
   it("copies one file to a name or into a directory, and what a link names", async () => {
@@ -211,11 +260,18 @@ describe("out of a volume", () => {
     expect(began).toBeGreaterThan(0);
     expect(began).toBeLessThan(64 * MIB);
     const seen: number[] = [];
-    await copyOut({ onProgress: ({ bytes }) => seen.push(bytes) });
+    const resumed = new Set<number>();
+    await copyOut({
+      onProgress: (progress) => {
+        seen.push(progress.bytes);
+        resumed.add(progress.resumed);
+      },
+    });
     expect(
       seen.find((bytes) => bytes > 0),
       "what was here counts from the start",
     ).toBe(began);
+    expect([...resumed]).toEqual([0, began]);
     expect(readdirSync(here)).toEqual(["large"]);
     expect(readFileSync(join(here, "large")).equals(Buffer.alloc(64 * MIB, 5))).toBe(true);
   });

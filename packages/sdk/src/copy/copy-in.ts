@@ -1,10 +1,11 @@
+import type { Stats } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { isBanyanError } from "../error.ts";
 import { persistently } from "../upload.ts";
 import type { VolumeHandle } from "../volume.ts";
 import { type ChangeIn, changeOf, changesIn } from "./changes-in.ts";
-import { endsCopy } from "./failures.ts";
+import { endsCopy, reasonOf } from "./failures.ts";
 import { bytesOf, type LocalEntry, lookAt, modeOf, openFile, pathOf, readExactly, textOf, wholeMs } from "./local-tree.ts";
 import { lookAhead } from "./look-ahead.ts";
 import type { CopyOptions, CopyResult } from "./options.ts";
@@ -21,7 +22,7 @@ const UPLOADS_AT_ONCE = 2;
 export async function copyIn(volume: VolumeHandle, from: string, to: string, options: CopyOptions): Promise<CopyResult> {
   const tally = new Tally(options);
   const copy = new CopyIn(volume, options, tally);
-  const isDirectory = (await stat(from)).isDirectory();
+  const isDirectory = (await lookHere(from)).isDirectory();
   // What is named is what is meant, also where the name is a link.
   const start = pathOf(await realpath(from));
   if (isDirectory) {
@@ -38,6 +39,15 @@ export async function copyIn(volume: VolumeHandle, from: string, to: string, opt
     await copy.run(asGenerator(change === null ? [] : [change]), root);
   }
   return tally.result;
+}
+
+async function lookHere(from: string): Promise<Stats> {
+  try {
+    return await stat(from);
+  } catch (cause) {
+    const isMissing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    throw new Error(isMissing ? `there is no ${from} here` : `${from}: ${reasonOf(cause)}`, { cause });
+  }
 }
 
 const absolute = (path: string): string => (path.startsWith("/") ? path : `/${path}`);
@@ -102,8 +112,8 @@ class CopyIn {
     if (this.#options.dryRun) return this.#say(change);
     const { files } = this.#volume;
     if (change.kind === "delete") {
-      await this.#attempt(pathOf(change.path), async () => {
-        await files.remove(change.path, { recursive: true });
+      await this.#attempt(change.path, async () => {
+        await files.remove(joined(this.#root, textOf(change.path)), { recursive: true });
         this.#say(change);
       });
       return;
@@ -112,7 +122,8 @@ class CopyIn {
     const target = joined(this.#root, textOf(entry.path));
     if (change.kind === "mode") {
       await this.#attempt(entry.path, async () => {
-        await files.chmod(target, { mode: octal(change.mode) });
+        const owner = this.#options.owners ? { uid: entry.uid, gid: entry.gid } : {};
+        await files.chmod(target, { mode: octal(change.mode), ...owner });
         this.#say(change);
       });
     } else if (!change.replaces || (await this.#attempt(entry.path, () => this.#removed(target)))) {
@@ -121,7 +132,7 @@ class CopyIn {
   }
 
   #say(change: ChangeIn): void {
-    const path = change.kind === "delete" ? pathOf(change.path) : change.entry.path;
+    const path = change.kind === "delete" ? change.path : change.entry.path;
     const bytes = change.kind === "copy" && change.entry.found.type === "file" ? change.entry.found.size : 0;
     this.#tally.done(change.kind, path, bytes);
   }

@@ -98,8 +98,8 @@ class CopyOut {
     const { files, options, tally } = this.#sides;
     if (found.type !== "file") return;
     if (replaces) await rm(this.#at(path), { recursive: true, force: true });
-    const onBytes = (bytes: number): void => tally.sent(bytes);
-    await fetchFile(files, info, hereOf(this.#sides, path), { mode: found.mode, signal: options.signal, onBytes });
+    const told = { onBytes: (bytes: number) => tally.sent(bytes), onResumed: (bytes: number) => tally.resumed(bytes) };
+    await fetchFile(files, info, hereOf(this.#sides, path), { mode: found.mode, signal: options.signal, ...told });
     tally.done("copy", path, info.size);
   }
 

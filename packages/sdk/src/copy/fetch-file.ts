@@ -11,6 +11,8 @@ const BROKEN_MAX = 10;
 export interface FetchOptions {
   mode: number;
   signal: AbortSignal | undefined;
+  /** How many were here before. */
+  onResumed(bytes: number): void;
   /** How many bytes more are here. */
   onBytes(bytes: number): void;
 }
@@ -18,7 +20,12 @@ export interface FetchOptions {
 /**
  * One file, beside its place until it is whole. What an interrupted copy has left of the same file, by size and time, is gone on with.
  */
-export async function fetchFile(files: Files, info: FileInfo, at: string, { mode, signal, onBytes }: FetchOptions): Promise<void> {
+export async function fetchFile(
+  files: Files,
+  info: FileInfo,
+  at: string,
+  { mode, signal, onResumed, onBytes }: FetchOptions,
+): Promise<void> {
   const part = partOf(at, info);
   const file = await open(bytesOf(part), "a", 0o600);
   try {
@@ -27,7 +34,7 @@ export async function fetchFile(files: Files, info: FileInfo, at: string, { mode
       await file.truncate(0);
       have = 0;
     }
-    onBytes(have);
+    onResumed(have);
     for (let broken = 0; have < info.size; ) {
       const before = have;
       try {

@@ -14,7 +14,7 @@ export interface CopyOptions {
   delete?: boolean;
   /** Only say what would be done. */
   dryRun?: boolean;
-  /** Into a volume: keep owners. Default: all belongs to root. */
+  /** Into a volume: keep owners, and compare them. Default: what is copied belongs to root. */
   owners?: boolean;
   /** Each thing that is done, once it is. */
   onChange?(change: CopyChange): void;
@@ -44,12 +44,16 @@ export interface CopyProgress {
   bytesTotal: number;
   /** Nothing more will be found. */
   compared: boolean;
+  /** Of `bytes`: what a copy that was broken off had brought over already. */
+  resumed: number;
 }
 
 export interface CopyResult {
   /** Files, links and directories. */
   copied: number;
   bytes: number;
+  /** Of which only the mode or the owner differed. */
+  modes: number;
   unchanged: number;
   deleted: number;
   /** What is no file, directory or link. */

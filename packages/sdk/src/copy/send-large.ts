@@ -19,9 +19,10 @@ export async function sendLarge(
     const size = Number(info.size);
     const note = JSON.stringify([target, entry.at, size, String(info.mtimeNs), String(info.ino)]);
     const uploadId = (await notes?.find(note)) ?? undefined;
-    let counted = 0;
+    let counted: number | null = null;
     const count = (sent: number): void => {
-      tally.sent(sent - counted);
+      if (counted === null) tally.resumed(sent);
+      else tally.sent(sent - counted);
       counted = sent;
     };
     await volume.upload(

@@ -4,8 +4,8 @@ import type { CopyChange, CopyOptions, CopyProgress, CopyResult } from "./option
 
 /** How far a copy has come, and who hears of it. */
 export class Tally {
-  readonly result: CopyResult = { copied: 0, bytes: 0, unchanged: 0, deleted: 0, skipped: 0, failed: 0 };
-  readonly #progress: CopyProgress = { files: 0, bytes: 0, filesTotal: 0, bytesTotal: 0, compared: false };
+  readonly result: CopyResult = { copied: 0, bytes: 0, modes: 0, unchanged: 0, deleted: 0, skipped: 0, failed: 0 };
+  readonly #progress: CopyProgress = { files: 0, bytes: 0, filesTotal: 0, bytesTotal: 0, compared: false, resumed: 0 };
   readonly #options: CopyOptions;
 
   constructor(options: CopyOptions) {
@@ -24,10 +24,16 @@ export class Tally {
     this.#told();
   }
 
-  /** On its way; less than nothing where it begins again. */
+  /** On its way. */
   sent(bytes: number): void {
     this.#progress.bytes += bytes;
     this.#told();
+  }
+
+  /** Brought over by an earlier copy, which this one goes on with. */
+  resumed(bytes: number): void {
+    this.#progress.resumed += bytes;
+    this.sent(bytes);
   }
 
   done(kind: CopyChange["kind"], path: string, bytes = 0): void {
@@ -37,6 +43,7 @@ export class Tally {
       this.#progress.files++;
       this.#told();
     }
+    if (kind === "mode") this.result.modes++;
     if (kind === "delete") this.result.deleted++;
     if (kind === "skip") this.result.skipped++;
     this.#options.onChange?.({ kind, path: textOf(path), bytes });
