@@ -50,6 +50,22 @@ it("shows an error with its fix and every further issue", () => {
   expect(JSON.parse(errorJson(error)).error).toMatchObject({ code: "request.invalid", fix: "Correct it." });
 });
 
+it("shows what of an error's details its message does not say", () => {
+  const textOf = (message: string, details: Record<string, unknown>): string =>
+    errorText(
+      new BanyanError({ code: "c", message, status: 409, retryable: false, retryAfterMs: null, fix: "f", requestId: null, details }),
+    );
+  const users = [{ sandbox_id: "sbx_1", state: "running", path: "/data", mode: "rw" }];
+  expect(textOf("In use.", { used_by: users })).toContain("  sbx_1  running  /data  rw\n");
+  expect(textOf("In use.", { used_by: Array(12).fill(users[0]) })).toContain("… 2 more\n");
+  expect(textOf("No such volume.", { volume: "nope" })).toContain("  volume: nope\n");
+  expect(textOf("The request does not fit.", { issues: [{ path: "to", message: "must be absolute" }] })).toContain(
+    "  to: must be absolute\n",
+  );
+  const said = textOf("`to`: must be absolute", { issues: [{ path: "to", message: "must be absolute" }] });
+  expect(said.match(/must be absolute/g)).toHaveLength(1);
+});
+
 it("ends as the command did", () => {
   expect(exitCodeOf({ exitCode: 3, signal: null, timedOut: false })).toBe(3);
   expect(exitCodeOf({ exitCode: null, signal: "SIGKILL", timedOut: false })).toBe(137);

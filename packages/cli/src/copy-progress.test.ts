@@ -3,7 +3,7 @@ import { copyText, rateMeter, restText, showCopyProgress } from "./copy-progress
 import { bytesText } from "./volume-text.ts";
 
 const GIB = 1024 ** 3;
-const half = { files: 12, bytes: GIB, filesTotal: 340, bytesTotal: 2 * GIB, compared: true };
+const half = { files: 12, bytes: GIB, filesTotal: 340, bytesTotal: 2 * GIB, compared: true, resumed: 0 };
 
 it("says how far it is, how fast, and how long it takes yet", () => {
   expect(copyText(half, 64 * 1024 ** 2)).toBe("1.00 GB of 2.00 GB, 50 %, 64.0 MB/s, 16 s left, 12 of 340 files");
@@ -37,6 +37,16 @@ it("measures the rate of the last while only", () => {
   expect(meter.perSecond()).toBeCloseTo(1_000);
   for (; at <= 60_000; at += 1_000) meter.sample(30_000);
   expect(meter.perSecond()).toBe(0);
+});
+
+it("takes what an earlier copy has brought over for no speed of this one", () => {
+  const written: string[] = [];
+  let at = 0;
+  const display = showCopyProgress({ to: { isTTY: true, columns: 100, write: (text) => written.push(text) }, now: () => at });
+  display.tell({ ...half, bytes: 0 });
+  at = 1_000;
+  display.tell({ ...half, bytes: GIB + 1024 ** 2, resumed: GIB });
+  expect(written.at(-1)).toContain("1.00 MB/s");
 });
 
 it("changes one line at a terminal, and clears it for what stays", () => {

@@ -38,7 +38,7 @@ export function showCopyProgress({
   };
   return {
     tell(progress) {
-      rate.sample(progress.bytes);
+      rate.sample(progress.bytes - progress.resumed);
       if (silent || now() < next) return;
       next = now() + (isLively ? REDRAW_EVERY_MS : LINE_EVERY_MS);
       const text = copyText(progress, rate.perSecond());

@@ -45,18 +45,34 @@ export function labelsText(labels: Record<string, string>): string {
 export function errorText(error: unknown): string {
   if (!(error instanceof BanyanError)) return `${colours.red("error:")} ${error instanceof Error ? error.message : String(error)}`;
   const lines = [`${colours.red("error:")} ${error.message} ${colours.dim(`(${error.code})`)}`];
-  for (const issue of issuesOf(error)) lines.push(`  ${issue}`);
+  for (const detail of detailsOf(error)) lines.push(`  ${detail}`);
   for (const line of lastLinesOf(error)) lines.push(colours.dim(`  | ${line}`));
   lines.push(`  ${colours.cyan("fix:")} ${error.fix}`);
   if (error.requestId !== null) lines.push(colours.dim(`  request ${error.requestId}`));
   return lines.join("\n");
 }
 
-/** The first issue is in the message already. */
-function issuesOf({ details }: BanyanError): string[] {
-  if (!Array.isArray(details.issues)) return [];
-  return details.issues.slice(1).map(({ path, message }: { path: string; message: string }) => `${path}: ${message}`);
+const USERS_SHOWN_MAX = 10;
+
+/** What the message does not say already: other issues, who uses it, values and names. */
+function detailsOf({ message, details }: BanyanError): string[] {
+  const isNew = (text: unknown): boolean => !message.includes(String(text));
+  const issues = listOf<{ path: string | string[]; message: string }>(details.issues)
+    .map(({ path, message: said }) => ({ path: [path].flat().join("."), message: said }))
+    .filter((issue) => isNew(issue.message) || isNew(issue.path));
+  const users = listOf<object>(details.used_by);
+  const values = Object.entries(details).filter(
+    ([, value]) => (typeof value === "string" || typeof value === "number") && value !== 0 && isNew(value),
+  );
+  return [
+    ...issues.map((issue) => `${issue.path}: ${issue.message}`),
+    ...values.map(([name, value]) => `${name}: ${value}`),
+    ...users.slice(0, USERS_SHOWN_MAX).map((user) => Object.values(user).join("  ")),
+    ...(users.length > USERS_SHOWN_MAX ? [`… ${users.length - USERS_SHOWN_MAX} more`] : []),
+  ];
 }
+
+const listOf = <T>(value: unknown): T[] => (Array.isArray(value) ? value : []);
 
 /** Of a build that failed: what its step had written last. */
 function lastLinesOf({ details }: BanyanError): string[] {

@@ -18,14 +18,15 @@ export function bytesText(bytes: number | null): string {
 
 const quotaText = ({ quotaMb }: VolumeInfo): string => (quotaMb === null ? "none" : bytesText(quotaMb * 1024 ** 2));
 const percent = (progress: number | null): string => (progress === null ? "" : ` ${Math.floor(progress * 100)} %`);
-const stateOf = ({ state, stateReason, progress }: Pick<VolumeInfo, "state" | "stateReason" | "progress">): string =>
-  `${state}${percent(progress)}${stateReason === null ? "" : ` (${stateReason})`}`;
+type Stated = Pick<VolumeInfo, "state" | "stateReason" | "progress">;
+const shortState = ({ state, progress }: Stated): string => `${state}${percent(progress)}`;
+const stateOf = (stated: Stated): string => `${shortState(stated)}${stated.stateReason === null ? "" : ` (${stated.stateReason})`}`;
 
 export function volumesTable(volumes: readonly VolumeInfo[], now: number): string {
   const rows = volumes.map((volume) => [
     volume.id,
     volume.name,
-    stateOf(volume),
+    shortState(volume),
     volume.backend,
     bytesText(volume.usage.bytes),
     quotaText(volume),

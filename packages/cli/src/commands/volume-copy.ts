@@ -40,7 +40,7 @@ export function volumeCopyCommand(): Command {
     .option("--size-only", "compare by size alone, for stores that keep no times")
     .option("--delete", "remove what is only there")
     .option("--dry-run", "only say what would be done")
-    .option("--owners", "into a volume: keep owners (default: all belongs to root)")
+    .option("--owners", "into a volume: keep owners (default: what is copied belongs to root)")
     .option("-v, --verbose", "name each thing that is done")
     .addHelpText("after", NOTES)
     .action(async (from: string, to: string, options: Options, command: Command) => {
@@ -98,9 +98,10 @@ function optionsOf(options: Options, display: CopyDisplay): VolumeCopyOptions {
   };
 }
 
-function resultText({ copied, bytes, unchanged, deleted, skipped, failed }: CopyResult, isDry: boolean): string {
+function resultText({ copied, bytes, modes, unchanged, deleted, skipped, failed }: CopyResult, isDry: boolean): string {
   const parts = [
     `${isDry ? "would copy" : "copied"} ${copied} (${bytesText(bytes)})`,
+    ...(modes > 0 ? [`${modes} of another mode or owner`] : []),
     `${unchanged} unchanged`,
     ...(deleted > 0 ? [`${deleted} deleted`] : []),
     ...(skipped > 0 ? [`${skipped} skipped: no file, directory or link`] : []),

@@ -4,7 +4,7 @@ import type { Banyan, Files } from "@banyan/sdk";
 import { Command } from "commander";
 import { openSession } from "../session.ts";
 import { filesTable } from "../volume-text.ts";
-import { type InVolume, inVolume } from "../volume-values.ts";
+import { type InVolume, inVolume, parseInVolume } from "../volume-values.ts";
 
 export function volumeFilesCommand(): Command {
   return new Command("files")
@@ -64,12 +64,15 @@ function moveCommand(): Command {
   return new Command("mv")
     .description("move or rename within a volume")
     .argument("<place>", "<volume>:/path", inVolume)
-    .argument("<path>", "where to")
+    .argument("<path>", "where to: /path, or <volume>:/path of the same volume")
     .option("--overwrite", "also where something is there")
     .addHelpText("after", "\nExample:\n  banyan volume files mv data:/draft.txt /final.txt")
     .action(async (place: InVolume, to: string, options: { overwrite?: boolean }, command: Command) => {
       const { banyan, show } = await openSession(command);
-      const info = await filesOf(banyan, place).move(place.path, to, options);
+      const target = parseInVolume(to);
+      if (target !== null && target.volume !== place.volume)
+        command.error("error: only within a volume; into another one `banyan volume cp` copies, by way of here");
+      const info = await filesOf(banyan, place).move(place.path, target?.path ?? to, options);
       show(info, () => info.path);
     });
 }

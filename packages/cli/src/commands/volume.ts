@@ -68,7 +68,8 @@ function createCommand(): Command {
         ...given({ name, labels: options.label, quotaMb: options.quota, backend: options.backend }),
         ...remoteOf(options),
       });
-      show(info, () => `${info.id}  ${info.name ?? ""}`.trimEnd());
+      show(info, () => (info.state === "ready" ? `${info.id}  ${info.name ?? ""}`.trimEnd() : volumeText(info)));
+      if (info.state === "failed") process.exitCode = 1;
     });
 }
 
