@@ -9,6 +9,7 @@ import type { Images } from "./memory/images.ts";
 import type { Lanes } from "./memory/lanes.ts";
 import type { LateWrites } from "./memory/late-writes.ts";
 import type { Ledger } from "./memory/ledger.ts";
+import type { Mounting } from "./memory/mounting.ts";
 import type { Nodes } from "./memory/nodes.ts";
 import type { Retries } from "./memory/retries.ts";
 import type { Sandboxes } from "./sandboxes.ts";
@@ -29,6 +30,8 @@ export interface Context {
   creates: Map<string, { orgId: string; answer: Promise<OutputOf<typeof CreateSandbox>> }>;
   /** Snapshots under way, by the id of the image to be. */
   snapshots: Map<string, { orgId: string; answer: Promise<OutputOf<typeof SnapshotSandbox>> }>;
+  /** What starts, mounts and forks that are under way will mount. */
+  mounting: Mounting;
   /** Archives under way, by sandbox id. */
   archives: Map<string, Promise<Sandbox>>;
   /** Promotions under way, by the child's id. */

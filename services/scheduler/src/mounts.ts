@@ -20,17 +20,15 @@ export async function resolveMounts(
   return mountsOf(resolved.mounts, resolved.orders);
 }
 
-/** Into the running sandbox. Where nobody knows whether it is there now, it is taken away again: no row tells of it. */
+/** Into the running sandbox. */
 export async function mountOn(ctx: Context, sandbox: Sandbox, { orders }: Mounts, signal: AbortSignal): Promise<void> {
   const nodeId = nodeOf(sandbox);
-  for (const mount of orders) {
-    try {
-      const { id: sandboxId, epoch } = sandbox;
+  const { id: sandboxId, epoch } = sandbox;
+  try {
+    for (const mount of orders)
       await ctx.bus.call(NodeMount.on(nodeId), { sandboxId, epoch, mount }, { deadlineMs: MOUNT_CALL_MS, signal });
-    } catch (error) {
-      if (isFault(error, "bus.timeout", "bus.unavailable")) await unmountAgain(ctx, sandbox, mount.path);
-      throw asGone(error, nodeId);
-    }
+  } catch (error) {
+    throw asGone(error, nodeId);
   }
 }
 
@@ -49,11 +47,16 @@ export async function unmountOn(
   }
 }
 
-/** A mount that could not be written down. If this is not heard, the sandbox's next start makes the row the truth. */
-export async function unmountAgain(ctx: Context, sandbox: Sandbox, path: string): Promise<void> {
-  await unmountOn(ctx, sandbox, { path, force: true, deadlineMs: UNDO_CALL_MS }).catch((err) =>
-    ctx.logger.warn({ err, sandboxId: sandbox.id, path }, "a mount that no row tells of may still be there"),
-  );
+/** Takes a mount away again that was not written down. What is not heard now is settled later: until then it counts as being there. */
+export async function takeBack(ctx: Context, sandbox: Sandbox, path: string): Promise<void> {
+  const { id: sandboxId } = sandbox;
+  try {
+    await unmountOn(ctx, sandbox, { path, force: true, deadlineMs: UNDO_CALL_MS });
+  } catch (err) {
+    const isOver = isFault(err, "sandbox.version_conflict");
+    if (!isOver) return ctx.logger.warn({ err, sandboxId, path }, "a mount that no row tells of may still be there");
+  }
+  await ctx.store.removeMountIntent(sandboxId).catch((err) => ctx.logger.warn({ err, sandboxId }, "a mount is settled later"));
 }
 
 /** Stopped or started in between, by itself or by its node: the rows are about to say so. */
@@ -63,10 +66,10 @@ function asGone(error: unknown, nodeId: string): unknown {
   return asUnreachable(error, nodeId);
 }
 
-/** Writes what the sandbox declares from now on; no change of its state. */
+/** Writes what the sandbox declares from now on; no change of its state. Nothing about its mounts is open then. */
 export async function declareMounts(ctx: Context, sandbox: Sandbox, volumes: VolumeMount[]): Promise<Sandbox> {
   const { spec, version } = sandbox;
   const next = { ...sandbox, spec: { ...spec, volumes }, version: version + 1, updatedAt: ctx.clock.now() };
-  if (!(await ctx.store.updateSettings(sandbox, next))) throw fault("sandbox.version_conflict", { version });
+  if (!(await ctx.store.declareMounts(sandbox, next))) throw fault("sandbox.version_conflict", { version });
   return next;
 }

@@ -9,6 +9,7 @@ import { Images } from "./memory/images.ts";
 import { Lanes } from "./memory/lanes.ts";
 import { LateWrites } from "./memory/late-writes.ts";
 import { Ledger } from "./memory/ledger.ts";
+import { Mounting } from "./memory/mounting.ts";
 import { Nodes } from "./memory/nodes.ts";
 import { Retries } from "./memory/retries.ts";
 import { Sandboxes } from "./sandboxes.ts";
@@ -61,6 +62,7 @@ async function run(config: Config, { logger, clock, metrics }: Host, backing: Ba
     late,
     creates: new Map(),
     snapshots: new Map(),
+    mounting: new Mounting(),
     archives: new Map(),
     promotions: new Map(),
     moves: new Retries(),

@@ -42,7 +42,7 @@ export async function startStopped(ctx: Context, wish: StartWish): Promise<Answe
   const beganMs = ctx.clock.monotonicMs();
   let slotWaitEndsMs = beganMs + wish.deadlineMs;
   for (let left = ROUNDS_MAX - 1; ; left--) {
-    const outcome = await ctx.lanes.run(wish.id, (signal) => start(ctx, wish, { beganMs, slotWaitEndsMs }, signal));
+    const outcome = await ctx.lanes.run(wish.id, (signal) => find(ctx, wish, { beganMs, slotWaitEndsMs }, signal));
     if (outcome.kind === "started") return outcome.answer;
     if (left === 0) throw outcome.kind === "leave" ? outcome.refusal : fault("sandbox.version_conflict", { reason: "stale_epoch" });
     if (outcome.kind === "stale") continue;
@@ -78,11 +78,27 @@ const withCause = (refusal: AppError, cause: unknown): AppError =>
 /** Monotonic. */
 type Times = Pick<Flight, "beganMs" | "slotWaitEndsMs">;
 
-async function start(ctx: Context, wish: StartWish, times: Times, laneSignal: AbortSignal): Promise<Outcome> {
+/** Until its row says that it starts, `mounting` does. */
+async function find(ctx: Context, wish: StartWish, times: Times, laneSignal: AbortSignal): Promise<Outcome> {
   const stopped = await ctx.sandboxes.find(wish);
-  if (stopped.state !== "stopped")
-    throw fault("sandbox.illegal_transition", { state: stopped.state, epoch: stopped.epoch, command: "start" });
-  const mounts = await resolveMounts(ctx, stopped.orgId, stopped.spec.volumes, laneSignal);
+  const { state, epoch, orgId, spec } = stopped;
+  if (state !== "stopped") throw fault("sandbox.illegal_transition", { state, epoch, command: "start" });
+  const mounting = ctx.mounting.begin(wish.id, spec.volumes);
+  try {
+    const mounts = await resolveMounts(ctx, orgId, spec.volumes, laneSignal);
+    mounting.resolved(mounts.declared);
+    return await start(ctx, wish, { ...times, stopped, mounts }, laneSignal);
+  } finally {
+    mounting.end();
+  }
+}
+
+interface Found extends Times {
+  stopped: Sandbox;
+  mounts: Mounts;
+}
+
+async function start(ctx: Context, wish: StartWish, { stopped, mounts, ...times }: Found, laneSignal: AbortSignal): Promise<Outcome> {
   // From here to its reservation nothing comes between.
   checkQuota(ctx, stopped, wish.quota);
   const where = stopped.hasDisk ? atItsDisk(ctx, stopped, mounts) : anywhere(ctx, stopped, mounts, wish.near);

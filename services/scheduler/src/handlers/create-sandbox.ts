@@ -6,6 +6,7 @@ import { place } from "../domain/place.ts";
 import { chargeOf, shortageOf } from "../domain/quota.ts";
 import { FIRST_EPOCH, type Sandbox, type Stack } from "../domain/sandbox.ts";
 import { askedOf, type Flight, type Launched, launch, placementFault } from "../launch.ts";
+import type { Flight as Mounting } from "../memory/mounting.ts";
 import { resolveMounts } from "../mounts.ts";
 import { deleteOn, nodeOf } from "../node-calls.ts";
 import { answerLikeFirst } from "./answer-like-first.ts";
@@ -25,10 +26,26 @@ export const createSandbox = handle(CreateSandbox, (ctx, input, request) => {
 });
 
 async function create(ctx: Context, input: Input, beganMs: number, laneSignal: AbortSignal): Promise<Answer> {
+  const mounting = ctx.mounting.begin(input.id, input.spec.volumes);
+  try {
+    return await createMounting(ctx, input, beganMs, { laneSignal, mounting });
+  } finally {
+    mounting.end();
+  }
+}
+
+/** Until the row is there, `mounting` says what it will mount. */
+async function createMounting(
+  ctx: Context,
+  input: Input,
+  beganMs: number,
+  { laneSignal, mounting }: { laneSignal: AbortSignal; mounting: Mounting },
+): Promise<Answer> {
   const [stack, mounts] = await Promise.all([
     ctx.images.resolve(input.orgId, input.spec.image),
     resolveMounts(ctx, input.orgId, input.spec.volumes, laneSignal),
   ]);
+  mounting.resolved(mounts.declared);
   const spec = { ...input.spec, resources: resourcesOf(input, stack), volumes: mounts.declared };
   const { sandbox, elsewhere } = reserve(ctx, { ...input, spec }, stack, mounts);
   const ending = new AbortController();

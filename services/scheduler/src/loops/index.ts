@@ -1,6 +1,7 @@
 import { SandboxDied } from "@banyan/contracts";
 import { type Loop, type LoopOptions, startLoop } from "@banyan/service";
 import type { Context } from "../context.ts";
+import { Retries } from "../memory/retries.ts";
 import { StoppedArchiver } from "./archive-stopped.ts";
 import { drainNodes } from "./drain-nodes.ts";
 import { endLifetimes } from "./end-lifetimes.ts";
@@ -10,6 +11,7 @@ import { Reconciler } from "./reconcile-nodes.ts";
 import { Activity } from "./record-activity.ts";
 import { runForks } from "./run-forks.ts";
 import { sayChanges } from "./say-changes.ts";
+import { settleMounts } from "./settle-mounts.ts";
 import { startMoving } from "./start-moving.ts";
 import { expireNodes, onDied, watchNodes } from "./watch-nodes.ts";
 import { writeLate } from "./write-late.ts";
@@ -30,6 +32,7 @@ export async function startLoops(ctx: Context): Promise<Loops> {
   const archiver = new StoppedArchiver(ctx);
   const reconciler = new Reconciler(ctx, activity);
   const watching = await watchNodes(ctx, activity);
+  const unsettled = new Retries();
   const forks = runForks(ctx);
   const died = ctx.bus.onEvents(SandboxDied, { durable: "scheduler-died" }, (event) => onDied(ctx, event));
   const loop = (name: string, everyMs: number, round: LoopOptions["round"], gatherMs = 0): Loop =>
@@ -42,6 +45,7 @@ export async function startLoops(ctx: Context): Promise<Loops> {
     reconciling,
     loop("expire-nodes", 1_000, () => expireNodes(ctx)),
     loop("finish-deletes", 1_000, () => finishDeletes(ctx)),
+    loop("settle-mounts", 1_000, () => settleMounts(ctx, unsettled)),
     loop("end-lifetimes", 1_000, () => endLifetimes(ctx)),
     loop("drain-nodes", 1_000, (signal) => drainNodes(ctx, signal)),
     loop("start-moving", 1_000, (signal) => startMoving(ctx, signal)),

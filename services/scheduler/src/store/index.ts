@@ -1,6 +1,7 @@
 import { fault } from "@banyan/contracts";
 import { type Database, translate } from "@banyan/db";
 import { applyTransition } from "./apply-transition.ts";
+import { declareMounts } from "./declare-mounts.ts";
 import { deferDeadlines } from "./defer-deadlines.ts";
 import { deleteForkChildren } from "./delete-fork-children.ts";
 import { insertFork } from "./insert-fork.ts";
@@ -18,6 +19,7 @@ import { listSandboxes } from "./list-sandboxes.ts";
 import { listVolumeUsers } from "./list-volume-users.ts";
 import { listWanted } from "./list-wanted.ts";
 import { listWithDisk } from "./list-with-disk.ts";
+import { listMountIntents, readMountIntent, removeMountIntent, saveMountIntent } from "./mount-intents.ts";
 import { purgeDeleted } from "./purge-deleted.ts";
 import { purgeForks } from "./purge-forks.ts";
 import { purgeSnapshots } from "./purge-snapshots.ts";
@@ -55,6 +57,7 @@ export function createStore(db: Database) {
       translate(() => query(db, ...args));
   return {
     applyTransition: bound(applyTransition),
+    declareMounts: bound(declareMounts),
     deferDeadlines: bound(deferDeadlines),
     deleteForkChildren: patient(deleteForkChildren),
     insertFork: bound(insertFork),
@@ -70,6 +73,7 @@ export function createStore(db: Database) {
     listLayerUsers: bound(listLayerUsers),
     listLive: bound(listLive),
     listSandboxes: bound(listSandboxes),
+    listMountIntents: bound(listMountIntents),
     listVolumeUsers: bound(listVolumeUsers),
     listWanted: bound(listWanted),
     purgeDeleted: bound(purgeDeleted),
@@ -79,9 +83,11 @@ export function createStore(db: Database) {
     readFork: bound(readFork),
     readForkEvents: bound(readForkEvents),
     readOutbox: bound(readOutbox),
+    readMountIntent: bound(readMountIntent),
     readSandbox: bound(readSandbox),
     readSnapshot: bound(readSnapshot),
     recordActivity: bound(recordActivity),
+    removeMountIntent: bound(removeMountIntent),
     removeSaid: bound(removeSaid),
     removeSnapshot: bound(removeSnapshot),
     listMoving: bound(listMoving),
@@ -89,6 +95,7 @@ export function createStore(db: Database) {
     listOnNode: bound(listOnNode),
     listWithDisk: bound(listWithDisk),
     removeNodeWish: bound(removeNodeWish),
+    saveMountIntent: bound(saveMountIntent),
     saveNodeWish: bound(saveNodeWish),
     findRoot: bound(findRoot),
     listChildren: bound(listChildren),

@@ -156,4 +156,15 @@ export const migrations = [
       -- Most have no volumes: they cost nothing here.
       create index sandboxes_by_volume on sandboxes using gin ((spec->'volumes') jsonb_path_ops) where spec->'volumes' <> '[]'::jsonb;`,
   },
+  {
+    name: "0006-mount-intents",
+    sql: `
+      create table mount_intents (
+        sandbox_id text primary key,
+        epoch integer not null,
+        kind text not null check (kind in ('mount', 'unmount')),
+        mount jsonb not null,
+        force boolean not null
+      );`,
+  },
 ] as const;
