@@ -256,6 +256,11 @@ export const ERRORS = {
   "upload.not_found": entry("not_found", "There is no such upload.", "Begin one: POST /v1/volumes/{id}/uploads."),
   "upload.out_of_order": entry("conflict", "The part does not begin where the upload stands.", "Go on at `details.offset`."),
   "upload.checksum_mismatch": entry("invalid", "What arrived is not what the checksum says.", "Send the part again."),
+  "upload.busy": entry(
+    "exhausted",
+    "Too many parts of the organisation arrive at once.",
+    "Try again after retry_after_ms, with fewer at once.",
+  ),
   "upload.incomplete": entry("conflict", "Parts of the upload are missing.", "Send the rest from `details.offset` on, then complete it."),
   "database.unavailable": entry("unavailable", "The database does not answer.", "Try again after retry_after_ms."),
   "bus.unavailable": entry("unavailable", "The service that handles this does not answer.", "Try again after retry_after_ms."),

@@ -41,7 +41,11 @@ export function readBytes(request: IncomingMessage, maxBytes: number): Promise<B
       else tooLarge();
     });
     request.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-    request.on("error", (cause) => reject(fault("request.invalid", {}, { message: "The body ended early.", cause })));
+    const endedEarly = (cause?: unknown) => reject(fault("request.invalid", {}, { message: "The body ended early.", cause }));
+    request.on("error", endedEarly);
+    // One that was broken off before anybody read it says nothing any more.
+    if (request.destroyed) return endedEarly();
+    request.on("close", () => endedEarly());
   });
 }
 

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { fault } from "@banyan/contracts";
 import { NativeError } from "@banyan/runtime";
 import { expect, it } from "vitest";
 import { type Area, fromNative } from "./native-errors.ts";
@@ -25,6 +26,21 @@ it.each<[Area, NativeError, string]>([
   ["port", new NativeError("too_many", "x", { errno: errno.EAGAIN }), "exec.too_many"],
 ])("in %s says of %s", (area, error, code) => {
   expect(fromNative(error, area)).toMatchObject({ code, details: { reason: error.message } });
+});
+
+it("says what of a tree stays, also where our own source is what failed", () => {
+  const stays = { files: 2, last: "a/b" };
+  const told = { filesUnpacked: 2, lastUnpacked: "a/b" };
+  expect(fromNative(new NativeError("errno", "x", { errno: errno.EDQUOT, stays }), "file")).toMatchObject({
+    code: "file.no_space",
+    details: { errno: "EDQUOT", ...told },
+  });
+  const cause = fault("request.invalid", { issues: [] }, { message: "a device" });
+  expect(fromNative(new NativeError("aborted", "x", { cause, stays }), "file")).toMatchObject({
+    code: "request.invalid",
+    message: "a device",
+    details: { issues: [], ...told },
+  });
 });
 
 it("leaves what is not init's alone", () => {

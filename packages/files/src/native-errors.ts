@@ -1,6 +1,6 @@
 import { type ErrorCode, fault } from "@banyan/contracts";
 import { AppError } from "@banyan/kernel";
-import { NativeError, type NativeErrorCode } from "@banyan/runtime";
+import { NativeError, type NativeErrorCode, type Stays } from "@banyan/runtime";
 
 /** What was being done: the same errno means another thing to a command than to a file. */
 export type Area = "exec" | "process" | "file" | "content" | "search" | "port";
@@ -91,14 +91,23 @@ function codeOf(error: NativeError, area: AreaTable): ErrorCode {
 export function fromNative(thrown: unknown, area: Area): unknown {
   if (!(thrown instanceof NativeError)) return thrown;
   // Init was told to stop because our own source of content failed: that failure is what happened.
-  if (thrown.cause instanceof AppError) return thrown.cause;
+  if (thrown.cause instanceof AppError) return telling(thrown.cause, thrown.stays);
   return translated(thrown, AREAS[area]);
 }
+
+function telling(error: AppError, stays: Stays | undefined): AppError {
+  if (stays === undefined) return error;
+  const { kind, code, message, details } = error;
+  return new AppError({ kind, code, message, details: { ...details, ...detailsOf(stays) }, cause: error });
+}
+
+const detailsOf = ({ files, last }: Stays) => ({ filesUnpacked: files, lastUnpacked: last });
 
 const MESSAGE_SHOWN_MAX = 512;
 function translated(error: NativeError, area: AreaTable): AppError {
   // The text comes from inside the sandbox: shown to its owner, bounded, and never trusted for more.
-  const details = { errno: error.errnoName || null, reason: error.message.slice(0, MESSAGE_SHOWN_MAX) };
+  const told = { errno: error.errnoName || null, reason: error.message.slice(0, MESSAGE_SHOWN_MAX) };
+  const details = { ...told, ...(error.stays && detailsOf(error.stays)) };
   return fault(codeOf(error, area), details, { cause: error });
 }
 

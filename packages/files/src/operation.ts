@@ -12,6 +12,8 @@ export interface FileOperation {
   readonly signal: AbortSignal;
   /** Told of content before it is written; throws where there is no room for so much more. */
   readonly admit?: (bytes: number) => void;
+  /** To rename costs as much as to write: a tree is unpacked where it belongs, one whole file after the other. */
+  readonly isRenameCostly?: boolean;
 }
 
 export type FileHandler = (operation: FileOperation) => Promise<void>;

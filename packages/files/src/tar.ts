@@ -30,8 +30,8 @@ async function* startingWith<T>(first: Iterable<T>, rest: AsyncIterable<T>): Asy
   yield* rest;
 }
 
-/** `PUT files/tar`: unpacks what somebody sent. What was written before an entry that is refused stays. */
-export async function writeTar({ request, response, files, query, signal, admit }: FileOperation): Promise<void> {
+/** `PUT files/tar`: unpacks what somebody sent, all of it or nothing where renames are cheap. What of a refused one stays is told. */
+export async function writeTar({ request, response, files, query, signal, admit, isRenameCostly = false }: FileOperation): Promise<void> {
   const { path, user, parents } = readQuery(query, api.TarQuery);
   // Names as bytes, one to a character: what is not UTF-8 must not be lost here.
   const archive = extract({ filenameEncoding: "latin1" } as Parameters<typeof extract>[0]);
@@ -40,7 +40,7 @@ export async function writeTar({ request, response, files, query, signal, admit 
   // Its failure destroys the archive, and comes to light where the parts are read.
   feeding.catch(() => undefined);
   try {
-    const options = { signal, parents: parents === "true", ...as(user) };
+    const options = { signal, parents: parents === "true", whole: !isRenameCostly, ...as(user) };
     const { entries } = await translating("file", files.treeWrite(path, treeParts(archive, admit), options));
     sendJson(response, 200, { entries });
   } finally {

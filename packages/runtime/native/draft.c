@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,7 +11,10 @@ enum { LINKS_MAX = 40, NO_REPLACE = 1 };
 
 static struct draft *open_draft;
 
-static void discard(void) { unlinkat(open_draft->parent, open_draft->temporary, 0); }
+static void discard(void) {
+  unlinkat(open_draft->parent, open_draft->temporary, 0);
+  unmake_directories(&open_draft->made);
+}
 
 // Where a write to `path` would land: a symlink's target is replaced, not the symlink, also when that target does not exist yet.
 static void resolve_target(struct session *session, const char *path, char target[PATH_MAX]) {
@@ -35,12 +37,6 @@ static void resolve_target(struct session *session, const char *path, char targe
   fail_errno(session, ELOOP, path);
 }
 
-static void name_temporary(char name[32]) {
-  uint64_t random = now_us();
-  if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0) random ^= (uint64_t)getpid() << 32;
-  snprintf(name, 32, ".banyan-%016llx", (unsigned long long)random);
-}
-
 void draft_open(struct session *session, struct draft *draft, const char *path, bool parents) {
   char target[PATH_MAX];
   resolve_target(session, path, target);
@@ -49,16 +45,17 @@ void draft_open(struct session *session, struct draft *draft, const char *path, 
   strcpy(draft->name, slash + 1);
   if (!draft->name[0] || strcmp(draft->name, ".") == 0 || strcmp(draft->name, "..") == 0) fail_errno(session, EISDIR, path);
   slash[slash == target] = 0;
-  if (parents) make_directories(target, 0755);
+  draft->made.kept = 0;
+  if (parents && make_directories(target, 0755, &draft->made) < 0) fail_errno(session, errno, path);
   draft->parent = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (draft->parent < 0) fail_errno(session, errno, path);
   draft->exists = fstatat(draft->parent, draft->name, &draft->before, AT_SYMLINK_NOFOLLOW) == 0;
   if (draft->exists && !S_ISREG(draft->before.st_mode)) fail_errno(session, S_ISDIR(draft->before.st_mode) ? EISDIR : EINVAL, path);
-  name_temporary(draft->temporary);
-  draft->fd = openat(draft->parent, draft->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (draft->fd < 0) fail_errno(session, errno, path);
+  name_at_random(draft->temporary, ".banyan-");
   open_draft = draft;
   abandon = discard;
+  draft->fd = openat(draft->parent, draft->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (draft->fd < 0) fail_errno(session, errno, path);
 }
 
 // Only root can give a file away; for others the file becomes their own, as with every editor that replaces.

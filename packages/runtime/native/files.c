@@ -118,6 +118,18 @@ static uint64_t take_content(struct session *session, int fd, const char *path) 
   return taken;
 }
 
+// A part that does not arrive whole leaves nothing of itself. What is appended may stand behind what others appended meanwhile, and stays.
+static struct {
+  struct made made;
+  int fd;
+  off_t size;
+} in_place = {.fd = -1};
+
+static void undo_in_place(void) {
+  if (in_place.fd >= 0) (void)!ftruncate(in_place.fd, in_place.size);
+  unmake_directories(&in_place.made);
+}
+
 static void write_in_place(struct session *session, const char *path, uint64_t flags, uint64_t mode) {
   struct stat stat;
   uint64_t offset = message_number(&session->request, TAG_OFFSET, 0);
@@ -128,8 +140,11 @@ static void write_in_place(struct session *session, const char *path, uint64_t f
   if (fd < 0 || fstat(fd, &stat) < 0) fail_errno(session, errno == ENXIO ? EINVAL : errno, path);
   if (!S_ISREG(stat.st_mode)) fail_errno(session, EINVAL, path);
   if (!(flags & FLAG_APPEND) && lseek(fd, (off_t)offset, SEEK_SET) < 0) fail_errno(session, errno, path);
+  in_place.size = stat.st_size;
+  if (!(flags & FLAG_APPEND)) in_place.fd = fd;
   uint64_t taken = take_content(session, fd, path);
   if ((flags & FLAG_SYNC) && fdatasync(fd) < 0) fail_errno(session, errno, path);
+  abandon = NULL;
   reply_size(session, taken);
 }
 
@@ -140,7 +155,8 @@ void serve_write(struct session *session) {
   if ((flags & FLAG_APPEND) || message_has(&session->request, TAG_OFFSET)) {
     char parent[PATH_MAX];
     snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
-    if ((flags & FLAG_PARENTS) && *parent) make_directories(parent, 0755);
+    abandon = undo_in_place;
+    if ((flags & FLAG_PARENTS) && *parent && make_directories(parent, 0755, &in_place.made) < 0) fail_errno(session, errno, parent);
     write_in_place(session, path, flags, mode);
     return;
   }
@@ -152,32 +168,14 @@ void serve_write(struct session *session) {
   reply_size(session, taken);
 }
 
-// 0 when the directory is there afterwards, else -1 with errno.
-int make_directories(const char *path, mode_t mode) {
-  char part[PATH_MAX];
-  struct stat stat;
-  if (strlen(path) >= sizeof part) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  for (const char *end = path; *end;) {
-    end += strspn(end, "/");
-    end += strcspn(end, "/");
-    snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
-    if (mkdir(part, end[strspn(end, "/")] ? 0755 : mode) < 0 && errno != EEXIST) return -1;
-  }
-  if (fstatat(AT_FDCWD, path, &stat, 0) < 0) return -1;
-  errno = ENOTDIR;
-  return S_ISDIR(stat.st_mode) ? 0 : -1;
-}
-
 void serve_mkdir(struct session *session) {
   const char *path = request_path(session);
   assume_user(session);
   umask(0);
   mode_t mode = (mode_t)message_number(&session->request, TAG_MODE, 0755) & 07777;
-  int made = request_flags(session) & FLAG_PARENTS ? make_directories(path, mode) : mkdir(path, mode);
-  if (made < 0) fail_errno(session, errno, path);
+  static struct made made;
+  int result = request_flags(session) & FLAG_PARENTS ? make_directories(path, mode, &made) : mkdir(path, mode);
+  if (result < 0) fail_errno(session, errno, path);
   reply_ok(session);
 }
 

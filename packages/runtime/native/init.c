@@ -1,5 +1,5 @@
 // PID 1 of a slot: accepts, forks a handler for each connection, reaps. It never waits for anyone but its own socket.
-#include "init.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,6 +131,14 @@ static int prepare_descriptors(void) {
   return proc_fd < 0 ? -1 : 0;
 }
 
+// Nobody waits until what an earlier life has left is removed.
+static void sweep_beside(int listener) {
+  if (fork() != 0) return;
+  close(listener);
+  stage_sweep();
+  _exit(0);
+}
+
 int main(int argc, char **argv) {
   // Root inside could otherwise attach to PID 1 with ptrace.
   prctl(PR_SET_DUMPABLE, 0);
@@ -148,7 +156,9 @@ int main(int argc, char **argv) {
   int listener = listen_at(argc > 1 ? argv[1] : "/run/banyan/init.sock");
   if (listener < 0) return 3;
   // `init <socket> <root> [ro]`: no PID 1 of a slot, but the files of one directory.
-  if (argc > 2 && root_enter(argv[2], argc > 3 && strcmp(argv[3], "ro") == 0) < 0) return 5;
+  bool is_read_only = argc > 3 && strcmp(argv[3], "ro") == 0;
+  if (argc > 2 && root_enter(argv[2], is_read_only) < 0) return 5;
+  if (argc > 2 && !is_read_only) sweep_beside(listener);
   for (bool more = false;;) {
     // Who started a server of files holds the other end of its standard input, and it ends when they do.
     struct pollfd ready[2] = {{.fd = listener, .events = POLLIN}, {.fd = root_entered() ? 0 : -1, .events = POLLIN}};

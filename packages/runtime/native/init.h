@@ -9,12 +9,20 @@
 
 #include "frame.h"
 
+// What a request that fails has put in place already, and cannot take back.
+struct stays {
+  uint64_t files;
+  char last[PATH_MAX];
+};
+
 // One connection, served by one process. The functions marked _Noreturn end that process.
 struct session {
   int fd;
   struct reader reader;
   struct sink sink;
   struct message request;
+  // NULL: a failure leaves nothing.
+  const struct stays *stays;
 };
 
 _Noreturn void serve(int fd, uint64_t init_started_us);

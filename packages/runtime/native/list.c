@@ -54,6 +54,7 @@ void serve_list(struct session *session) {
 }
 
 struct removal {
+  // NULL: what nobody waits for is removed whole.
   struct session *session;
   int top;
   uint64_t removed;
@@ -71,7 +72,7 @@ static int move_up(struct removal *removal, int parent, const char *name) {
 
 static int remove_entry(struct removal *removal, int parent, const char *name, int depth) {
   if (unlinkat(parent, name, 0) == 0) {
-    if (++removal->removed % 1024 == 0) check_host(removal->session);
+    if (++removal->removed % 1024 == 0 && removal->session) check_host(removal->session);
     return 0;
   }
   if (errno == ENOENT) return 0;
@@ -109,22 +110,23 @@ static int empty_directory(struct removal *removal, int directory, int depth) {
   return result;
 }
 
-static void remove_tree(struct removal *removal, const char *path) {
-  removal->top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (removal->top < 0) fail_errno(removal->session, errno, path);
-  for (int pass = 0; pass < REMOVE_PASSES_MAX; pass++) {
+static int remove_tree(struct removal *removal, int parent, const char *name) {
+  removal->top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (removal->top < 0) return -1;
+  int error = ENOTEMPTY;
+  for (int pass = 0; pass < REMOVE_PASSES_MAX && error == ENOTEMPTY; pass++) {
     int again = openat(removal->top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (again < 0 || empty_directory(removal, again, 1) < 0) {
-      if (errno != ENOTEMPTY) fail_errno(removal->session, errno, path);
-    }
-    if (rmdir(path) == 0) {
-      removal->removed++;
-      return;
-    }
-    if (errno != ENOTEMPTY && errno != EEXIST) fail_errno(removal->session, errno, path);
+    error = again < 0 || empty_directory(removal, again, 1) < 0 ? errno : 0;
+    if (error && error != ENOTEMPTY) break;
+    error = unlinkat(parent, name, AT_REMOVEDIR) == 0 ? 0 : errno == EEXIST ? ENOTEMPTY : errno;
   }
-  fail_errno(removal->session, ENOTEMPTY, path);
+  close(removal->top);
+  errno = error;
+  removal->removed += !error;
+  return error ? -1 : 0;
 }
+
+int remove_whole(int parent, const char *name) { return remove_tree(&(struct removal){0}, parent, name); }
 
 void serve_remove(struct session *session) {
   const char *given = request_place(session);
@@ -140,7 +142,7 @@ void serve_remove(struct session *session) {
   if (fstatat(AT_FDCWD, path, &stat, AT_SYMLINK_NOFOLLOW) < 0) fail_errno(session, errno, path);
   bool recursive = message_number(&session->request, TAG_FLAGS, 0) & FLAG_RECURSIVE;
   if (recursive && S_ISDIR(stat.st_mode)) {
-    remove_tree(&removal, path);
+    if (remove_tree(&removal, AT_FDCWD, path) < 0) fail_errno(session, errno, path);
   } else {
     if (unlinkat(AT_FDCWD, path, S_ISDIR(stat.st_mode) ? AT_REMOVEDIR : 0) < 0) fail_errno(session, errno, path);
     removal.removed = 1;

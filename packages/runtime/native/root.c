@@ -1,4 +1,5 @@
-// Files without a sandbox: a directory becomes the root, so that nothing leads out of it, and `/.banyan` in it is the host's own.
+// What of a root is the host's own, seen and changed by its own requests alone: of a sandbox `/.banyan`. And files without a sandbox: a directory
+// becomes the root, so that nothing leads out of it; there it is `/.banyan-unfinished`, for a volume may hold the copy of a sandbox's files.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum { CHOWN = 1 << 0, DAC_OVERRIDE = 1 << 1, FOWNER = 1 << 3, FSETID = 1 << 4 }
 static const uint64_t reading = BIT(TYPE_PING) | BIT(TYPE_STAT) | BIT(TYPE_LIST) | BIT(TYPE_READ) | BIT(TYPE_FIND) | BIT(TYPE_GREP) | BIT(TYPE_TREE_READ);
 static const uint64_t writing = BIT(TYPE_WRITE) | BIT(TYPE_MKDIR) | BIT(TYPE_MOVE) | BIT(TYPE_REMOVE) | BIT(TYPE_CHMOD) | BIT(TYPE_REPLACE) |
                                 BIT(TYPE_TREE_WRITE);
-static const char own_name[] = ".banyan";
+static const char *own_name = ".banyan";
 static bool is_rooted, is_read_only, is_own_allowed, is_writing;
 static struct stat root;
 
@@ -54,15 +55,20 @@ int root_enter(const char *directory, bool read_only) {
   bound_memory();
   if (chdir(directory) < 0 || chroot(".") < 0 || stat("/", &root) < 0) return -1;
   is_rooted = true;
+  own_name = ".banyan-unfinished";
   is_read_only = read_only;
   return drop_rights();
 }
 
 bool root_entered(void) { return is_rooted; }
 
+const char *root_own_name(void) { return own_name; }
+
 void root_admit(struct session *session, uint8_t type) {
-  if (!is_rooted) return;
   is_writing = writing & BIT(type);
+  // In a slot the root is that of the moment: a sandbox's comes later than this process.
+  if (!is_rooted && stat("/", &root) < 0) fail_errno(session, errno, "/");
+  if (!is_rooted) return;
   if (!is_writing && !(reading & BIT(type))) fail(session, EPROTO, "bad_request", "only files are served here");
   if (message_has(&session->request, TAG_USER)) fail(session, EINVAL, "bad_request", "there are no users here");
   if (is_writing && is_read_only) fail_errno(session, EROFS, "request");
@@ -71,14 +77,14 @@ void root_admit(struct session *session, uint8_t type) {
 
 bool root_hides(int parent, const char *name) {
   struct stat stat;
-  if (!is_rooted || is_own_allowed || strcmp(name, own_name) != 0) return false;
-  return fstat(parent, &stat) == 0 && stat.st_ino == root.st_ino && stat.st_dev == root.st_dev;
+  if (is_own_allowed || strcmp(name, own_name) != 0) return false;
+  return fstatat(parent, "", &stat, AT_EMPTY_PATH) == 0 && stat.st_ino == root.st_ino && stat.st_dev == root.st_dev;
 }
 
 static bool is_within_own(const char *path) {
   path += strspn(path, "/");
   size_t length = strcspn(path, "/");
-  return length == sizeof own_name - 1 && memcmp(path, own_name, length) == 0;
+  return length == strlen(own_name) && memcmp(path, own_name, length) == 0;
 }
 
 static bool leads_upwards(const char *path) {
@@ -133,7 +139,7 @@ static bool leads_to_own(const char *given) {
 
 void root_keep_own(struct session *session, const char *path, bool follow) {
   char place[PATH_MAX], resolved[PATH_MAX];
-  if (!is_rooted || is_own_allowed || strlen(path) >= sizeof place) return;
+  if (is_own_allowed || strlen(path) >= sizeof place) return;
   strcpy(place, path);
   for (size_t length = strlen(place); length > 1 && place[length - 1] == '/';) place[--length] = 0;
   char *name = strrchr(place, '/') + 1;

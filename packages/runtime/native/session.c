@@ -78,7 +78,9 @@ const struct schema *kill_all_schema(void) {
 }
 
 _Noreturn static void leave(void) {
-  if (abandon) abandon();
+  void (*cleanup)(void) = abandon;
+  abandon = NULL;
+  if (cleanup) cleanup();
   _exit(0);
 }
 
@@ -112,13 +114,20 @@ void linger(struct session *session) {
 }
 
 void fail(struct session *session, int error, const char *code, const char *message) {
+  // Before it is told: whoever hears of the failure finds nothing half done.
+  void (*cleanup)(void) = abandon;
+  abandon = NULL;
+  if (cleanup) cleanup();
   struct sink *sink = open_frame(session, TYPE_ERROR);
   sink_number(sink, TAG_ERRNO, (uint64_t)error);
   sink_text(sink, TAG_CODE, code);
   sink_text(sink, TAG_MESSAGE, message);
+  if (session->stays) {
+    sink_number(sink, TAG_SIZE, session->stays->files);
+    sink_text(sink, TAG_PATH, session->stays->last);
+  }
   sink_commit(sink);
   flush(session);
-  if (abandon) abandon();
   linger(session);
   _exit(0);
 }

@@ -17,7 +17,7 @@ struct watching {
   struct session *session;
   const char *root;
   int inotify;
-  bool recursive;
+  bool recursive, at_root;
   // By watch number, which the kernel counts up from 1; the path is relative to the root.
   char *paths[WATCHES_MAX + 1];
 };
@@ -54,6 +54,7 @@ static void tell(struct watching *watching, const struct inotify_event *event) {
   if (event->mask & IN_Q_OVERFLOW) fail(watching->session, EOVERFLOW, "errno", "events were lost");
   const char *directory = event->wd > 0 && event->wd <= WATCHES_MAX ? watching->paths[event->wd] : NULL;
   if (!directory || !event->len) return;
+  if (watching->at_root && !*directory && strcmp(event->name, root_own_name()) == 0) return;
   int length = snprintf(path, sizeof path, "%s%s%s", directory, *directory ? "/" : "", event->name);
   if (length < 0 || length >= (int)sizeof path) return;
   bool appeared = event->mask & (IN_CREATE | IN_MOVED_TO);
@@ -84,6 +85,9 @@ void serve_watch(struct session *session) {
   struct stat stat;
   if (fstatat(AT_FDCWD, watching.root, &stat, 0) < 0) fail_errno(session, errno, watching.root);
   if (!S_ISDIR(stat.st_mode)) fail_errno(session, ENOTDIR, watching.root);
+  int root = open(watching.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  watching.at_root = root >= 0 && root_hides(root, root_own_name());
+  if (root >= 0) close(root);
   watching.inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (watching.inotify < 0) fail_errno(session, errno, "watch");
   add(&watching, "");

@@ -136,6 +136,7 @@ enum wire_flag {
   FLAG_REGEX = 16384,
   FLAG_OWN = 32768,
   FLAG_SYNC = 65536,
+  FLAG_WHOLE = 131072,
 };
 
 // `attach` has requests and flags of its own; replies and tags are shared.

@@ -17,8 +17,6 @@ export interface DataPlane {
 }
 
 const SERVERS_MAX = 64;
-const SERVER_IDLE_MS = 60_000;
-const EXPIRE_EVERY_MS = 60_000;
 
 /** Where the content of volumes is served. */
 export async function openDataPlane(config: Config, ctx: Omit<Context, "url">): Promise<DataPlane> {
@@ -28,7 +26,7 @@ export async function openDataPlane(config: Config, ctx: Omit<Context, "url">): 
     init,
     directory: join(config.dataDir, "volume-manager-run"),
     serversMax: SERVERS_MAX,
-    idleMs: SERVER_IDLE_MS,
+    idleMs: config.volumes.serverIdleMs,
     clock,
     logger,
   });
@@ -38,7 +36,7 @@ export async function openDataPlane(config: Config, ctx: Omit<Context, "url">): 
   await listen(server, config);
   const expire = startLoop({
     name: "remove-expired-uploads",
-    everyMs: EXPIRE_EVERY_MS,
+    everyMs: config.volumes.expireUploadsEveryMs,
     clock,
     logger,
     round: () => removeExpired({ db: ctx.db, clock, logger, uploads }),

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -15,11 +14,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@banyan/kernel";
-import { buildNative, type FileServer, InitClient, NativeError, openFileServer, type TreePart } from "@banyan/runtime";
+import { type FileServer, InitClient, NativeError, openFileServer, type TreePart } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-
-const NATIVE = new URL("../../../packages/runtime/native", import.meta.url).pathname;
+import { BINARIES } from "./file-server-binaries.ts";
 
 let scratch: string;
 beforeAll(() => {
@@ -27,17 +25,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-const binaries: [string, () => Promise<string>][] = [
-  ["as it is", async () => (await buildNative()).init],
-  ["under the sanitizers", async () => sanitized()],
-];
-
-function sanitized(): string {
-  execFileSync("make", ["-s", "-C", NATIVE, `BUILD=${scratch}`, `${scratch}/init-sanitized`], { timeout: 120_000 });
-  return join(scratch, "init-sanitized");
-}
-
-describe.each(binaries)("a server of files, %s", (_name, binary) => {
+describe.each(BINARIES)("a server of files, %s", (_name, binary) => {
   let init: string;
   let server: FileServer;
   let root: string;
@@ -47,7 +35,7 @@ describe.each(binaries)("a server of files, %s", (_name, binary) => {
   const open = (readOnly = false) =>
     openFileServer({ init, root, readOnly, socketPath: join(scratch, `${++count}.sock`), clock: systemClock });
   beforeAll(async () => {
-    init = await binary();
+    init = await binary(scratch);
     root = mkdtempSync(join(scratch, "root-"));
     outside = mkdtempSync(join(scratch, "outside-"));
     writeFileSync(join(outside, "secret"), "outside");
@@ -160,12 +148,12 @@ describe.each(binaries)("a server of files, %s", (_name, binary) => {
 
   describe("the host's own directory in it", () => {
     beforeEach(() => {
-      mkdirSync(join(root, ".banyan/uploads"), { recursive: true });
-      writeFileSync(join(root, ".banyan/uploads/u"), "partial");
-      mkdirSync(join(root, "deep/.banyan"), { recursive: true });
-      writeFileSync(join(root, "deep/.banyan/f"), "partial, but theirs");
-      symlinkSync("/.banyan", join(root, "to"));
-      symlinkSync(".banyan/uploads/new", join(root, "dangling"));
+      mkdirSync(join(root, ".banyan-unfinished/uploads"), { recursive: true });
+      writeFileSync(join(root, ".banyan-unfinished/uploads/u"), "partial");
+      mkdirSync(join(root, "deep/.banyan-unfinished"), { recursive: true });
+      writeFileSync(join(root, "deep/.banyan-unfinished/f"), "partial, but theirs");
+      symlinkSync("/.banyan-unfinished", join(root, "to"));
+      symlinkSync(".banyan-unfinished/uploads/new", join(root, "dangling"));
       symlinkSync("../.", join(root, "deep/back"));
     });
 
@@ -174,23 +162,23 @@ describe.each(binaries)("a server of files, %s", (_name, binary) => {
       expect(names(await files().list("/"))).toEqual(["dangling", "deep", "to"]);
       expect((await files().list("/")).total).toBe(3);
       expect(names(await files().list("/deep/back"))).toEqual(["dangling", "deep", "to"]);
-      expect(names(await files().list("/deep"))).toContain(".banyan");
+      expect(names(await files().list("/deep"))).toContain(".banyan-unfinished");
       expect((await files().find("/", { glob: "u" })).found).toEqual([]);
-      expect((await files().grep("/", "partial")).found.map(({ path }) => path)).toEqual(["deep/.banyan/f"]);
+      expect((await files().grep("/", "partial")).found.map(({ path }) => path)).toEqual(["deep/.banyan-unfinished/f"]);
       const seen: string[] = [];
       for await (const part of files().treeRead("/")) if ("entry" in part) seen.push(part.entry.path);
-      expect(seen.filter((path) => path.startsWith(".banyan"))).toEqual([]);
+      expect(seen.filter((path) => path.startsWith(".banyan-unfinished"))).toEqual([]);
     });
 
     it.each([
-      "/.banyan",
-      "/.banyan/uploads/u",
-      "//.banyan//uploads/u",
-      "/./.banyan/uploads/u",
+      "/.banyan-unfinished",
+      "/.banyan-unfinished/uploads/u",
+      "//.banyan-unfinished//uploads/u",
+      "/./.banyan-unfinished/uploads/u",
       "/to",
       "/to/uploads/u",
-      "/deep/back/.banyan",
-      "/deep/../.banyan/uploads/u",
+      "/deep/back/.banyan-unfinished",
+      "/deep/../.banyan-unfinished/uploads/u",
     ])("cannot be reached as %s", async (path) => {
       expect(await errnoOf(files().stat(path))).toBe("ENOENT");
       expect(await errnoOf(files().list(path))).toBe("ENOENT");
@@ -199,38 +187,38 @@ describe.each(binaries)("a server of files, %s", (_name, binary) => {
       expect(await errnoOf(files().chmod(path, { mode: 0o777 }))).toBe("EPERM");
       expect(await errnoOf(files().write(path, "x"))).toBe("EPERM");
       expect(await errnoOf(files().replace([path], "partial", "gone"))).toBe("EPERM");
-      expect(readFileSync(join(root, ".banyan/uploads/u"), "utf8")).toBe("partial");
+      expect(readFileSync(join(root, ".banyan-unfinished/uploads/u"), "utf8")).toBe("partial");
     });
 
     it("cannot be made, moved, removed or unpacked over", async () => {
-      const entry = { path: ".banyan/x", type: "file", mode: 0o644, size: 0, mtimeMs: 0, uid: 0, gid: 0 } as const;
+      const entry = { path: ".banyan-unfinished/x", type: "file", mode: 0o644, size: 0, mtimeMs: 0, uid: 0, gid: 0 } as const;
       const attempts = [
-        () => files().mkdir("/.banyan/x", { parents: true }),
-        () => files().mkdir("/deep/back/.banyan/x", { parents: true }),
-        () => files().mkdir("/missing/../.banyan/x", { parents: true }),
+        () => files().mkdir("/.banyan-unfinished/x", { parents: true }),
+        () => files().mkdir("/deep/back/.banyan-unfinished/x", { parents: true }),
+        () => files().mkdir("/missing/../.banyan-unfinished/x", { parents: true }),
         () => files().write("/dangling", "x"),
         () => files().write("/dangling", "x", { append: true }),
         () => files().write("/to/uploads/new", "x", { parents: true }),
-        () => files().move("/.banyan", "/mine"),
-        () => files().move("/deep", "/.banyan"),
-        () => files().move("/deep/.banyan/f", "/to/uploads/u"),
-        () => files().remove("/.banyan", { recursive: true }),
+        () => files().move("/.banyan-unfinished", "/mine"),
+        () => files().move("/deep", "/.banyan-unfinished"),
+        () => files().move("/deep/.banyan-unfinished/f", "/to/uploads/u"),
+        () => files().remove("/.banyan-unfinished", { recursive: true }),
         () => files().remove("/to/uploads", { recursive: true }),
         () => files().treeWrite("/", [{ entry }]),
         () => files().treeWrite("/deep/back", [{ entry }]),
         () => files().treeWrite("/to", [{ entry: { ...entry, path: "x" } }], { parents: true }),
       ];
       for (const attempt of attempts) expect(await errnoOf(attempt())).toBe("EPERM");
-      expect(readdirSync(join(root, ".banyan"), { recursive: true })).toEqual(["uploads", "uploads/u"]);
-      rmSync(join(root, ".banyan"), { recursive: true });
+      expect(readdirSync(join(root, ".banyan-unfinished"), { recursive: true })).toEqual(["uploads", "uploads/u"]);
+      rmSync(join(root, ".banyan-unfinished"), { recursive: true });
       for (const attempt of attempts.slice(0, 6)) expect(await errnoOf(attempt())).toBe("EPERM");
-      expect(existsSync(join(root, ".banyan"))).toBe(false);
+      expect(existsSync(join(root, ".banyan-unfinished"))).toBe(false);
     });
 
     it("may be reached by the host's own requests, and a symlink to it is like any other", async () => {
-      await files().write("/.banyan/uploads/u", "ly", { offset: 5, own: true, sync: true });
-      expect(readFileSync(join(root, ".banyan/uploads/u"), "utf8")).toBe("partily");
-      await files().move("/.banyan/uploads/u", "/done", { own: true, sync: true });
+      await files().write("/.banyan-unfinished/uploads/u", "ly", { offset: 5, own: true, sync: true });
+      expect(readFileSync(join(root, ".banyan-unfinished/uploads/u"), "utf8")).toBe("partily");
+      await files().move("/.banyan-unfinished/uploads/u", "/done", { own: true, sync: true });
       expect(await text("/done")).toBe("partily");
       expect((await files().stat("/to", { noFollow: true })).type).toBe("symlink");
       await files().move("/to", "/there");

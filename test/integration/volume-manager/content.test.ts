@@ -1,11 +1,12 @@
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Volume } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
+import { UNFINISHED_DIRECTORY as OWN } from "@banyan/runtime";
 import { eventually } from "@banyan/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Ask, ask } from "./content-client.ts";
+import { type Ask, ask, sha256, tarWith } from "./content-client.ts";
 import { type Cluster, PATIENT, startCluster, VolumesWorld } from "./volumes-harness.ts";
 
 let cluster: Cluster;
@@ -27,11 +28,14 @@ beforeEach(async () => {
   root = world.content(volume);
 });
 
+/** What a user of the volume has in it. */
+const held = (): string[] => readdirSync(root).filter((name) => name !== OWN);
+/** Trees that are not whole. */
+const staged = (): string[] => readdirSync(join(root, OWN, "trees"));
 const call = (method: string, path: string, options: Ask = {}) => ask(world, method, volume.id, path, options);
 const put = (path: string, body: string | Uint8Array<ArrayBuffer>) => call("PUT", "files/content", { query: { path }, body });
 const get = (path: string, options: Ask = {}) => call("GET", "files/content", { ...options, query: { path, ...options.query } });
 
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const begin = async (body: Record<string, unknown>): Promise<string> => {
   const { status, body: upload } = await call("POST", "uploads", { json: body });
   expect(status).toBe(201);
@@ -82,14 +86,26 @@ describe("the content of a volume without a sandbox", () => {
     writeFileSync(join(outside, "secret"), "secret");
     symlinkSync(outside, join(root, "absolute"));
     symlinkSync("../../../..", join(root, "up"));
-    mkdirSync(join(root, ".banyan"));
-    writeFileSync(join(root, ".banyan/own"), "own");
-    for (const path of ["/absolute/secret", `/up${outside}/secret`, `/../../..${outside}/secret`, "/.banyan/own", "/up/.banyan/own"])
+    mkdirSync(join(root, OWN), { recursive: true });
+    writeFileSync(join(root, OWN, "own"), "own");
+    for (const path of ["/absolute/secret", `/up${outside}/secret`, `/../../..${outside}/secret`, `/${OWN}/own`, `/up/${OWN}/own`])
       expect((await get(path)).body.code, path).toBe("file.not_found");
-    expect((await put("/.banyan/new", "x")).body.code).toBe("file.permission_denied");
+    expect((await put(`/${OWN}/new`, "x")).body.code).toBe("file.permission_denied");
     await put("/absolute/new", "x");
     expect(readdirSync(outside)).toEqual(["secret"]);
-    expect((await call("GET", "files/list", { query: { path: "/" } })).bytes.toString()).not.toContain(".banyan");
+    expect((await call("GET", "files/list", { query: { path: "/" } })).bytes.toString()).not.toContain(OWN);
+  });
+
+  it("may hold a directory of the name that is the host's own in a sandbox, which versions keep", async () => {
+    await put("/.banyan/proc/x", "copied from a sandbox");
+    const entry = { path: "/.banyan/tarred", size: 0 };
+    const id = await begin(entry);
+    expect((await call("POST", `uploads/${id}/complete`)).body).toMatchObject({ state: "complete" });
+    expect((await call("GET", "files/list", { query: { path: "/.banyan" } })).body).toMatchObject({ total: 2 });
+    await world.versionReady(await world.snapshot(volume.id, "v1"));
+    await call("POST", "files/remove", { json: { path: "/.banyan", recursive: true } });
+    expect((await get("/.banyan/proc/x")).body.code).toBe("file.not_found");
+    expect((await get("/.banyan/proc/x", { query: { version: "v1" } })).bytes.toString()).toBe("copied from a sandbox");
   });
 });
 
@@ -108,7 +124,7 @@ describe("an upload in parts", () => {
     expect(readFileSync(join(root, "d/e/f"))).toEqual(whole);
     expect(statSync(join(root, "d/e/f"))).toMatchObject({ mode: 0o100640, mtimeMs: Date.parse("2020-01-02T03:04:05Z") });
     expect((await call("POST", `uploads/${id}/complete`)).body).toMatchObject({ state: "complete" });
-    expect(readdirSync(join(root, ".banyan/uploads"))).toEqual([]);
+    expect(readdirSync(join(root, OWN, "uploads"))).toEqual([]);
   });
 
   it("takes nothing whose checksum is wrong, of a part or of the whole", async () => {
@@ -129,14 +145,14 @@ describe("an upload in parts", () => {
       { path: "/f", size: -1 },
       { path: "/f" },
       { path: "/../f", size: 1 },
-      { path: "/.banyan/f", size: 1 },
+      { path: `/${OWN}/f`, size: 1 },
       { path: "/", size: 1 },
     ])
       expect((await call("POST", "uploads", { json: body })).body.code, JSON.stringify(body)).toBe("request.invalid");
     const id = await begin({ path: "/f", size: 3 });
     expect((await part(id, 2, Buffer.from("xy"))).body.code).toBe("request.invalid");
     expect((await part(id, -1, Buffer.from("x"))).body.code).toBe("request.invalid");
-    symlinkSync(".banyan", join(root, "own"));
+    symlinkSync(OWN, join(root, "own"));
     const hidden = await begin({ path: "/own/f", size: 0 });
     expect((await call("POST", `uploads/${hidden}/complete`)).body.code).toBe("file.permission_denied");
   });
@@ -145,32 +161,10 @@ describe("an upload in parts", () => {
     const id = await begin({ path: "/f", size: 1 });
     expect((await call("GET", `uploads/${id}`, { orgId: newId("org") })).body.code).toBe("upload.not_found");
     expect((await call("DELETE", `uploads/${id}`)).status).toBe(204);
-    expect(readdirSync(join(root, ".banyan/uploads"))).toEqual([]);
+    expect(readdirSync(join(root, OWN, "uploads"))).toEqual([]);
     for (const gone of [id, newId("upl"), "x"]) expect((await call("GET", `uploads/${gone}`)).body.code).toBe("upload.not_found");
   });
 });
-
-/** A tar of one entry after another: an ustar header, and its content. */
-function tarWith(...entries: { name: Buffer | string; type?: string; link?: string; data?: string }[]): Uint8Array<ArrayBuffer> {
-  const blocks: Buffer[] = [];
-  for (const { name, type = "0", link = "", data = "" } of entries) {
-    const header = Buffer.alloc(512);
-    Buffer.from(name).copy(header, 0);
-    header.write("0000644\0", 100);
-    header.write("0000000\0", 108);
-    header.write("0000000\0", 116);
-    header.write(`${data.length.toString(8).padStart(11, "0")}\0`, 124);
-    header.write("00000000000\0", 136);
-    header.write("        ", 148);
-    header.write(type, 156);
-    header.write(link, 157);
-    header.write("ustar\0" + "00", 257);
-    const sum = header.reduce((total, byte) => total + byte, 0);
-    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-    blocks.push(header, Buffer.from(data), Buffer.alloc((512 - (data.length % 512)) % 512));
-  }
-  return new Uint8Array(Buffer.concat([...blocks, Buffer.alloc(1024)]));
-}
 
 describe("a tar", () => {
   const unpack = (body: Uint8Array<ArrayBuffer>) => call("PUT", "files/tar", { query: { path: "/" }, body });
@@ -188,10 +182,9 @@ describe("a tar", () => {
     expect(readFileSync(Buffer.concat([Buffer.from(`${root}/`), odd]), "utf8")).toBe("odd");
     expect(statSync(join(root, "hard")).ino).toBe(statSync(join(root, "small/7")).ino);
     expect((await get("/soft")).body.code).toBe("file.not_found");
-    mkdirSync(join(root, ".banyan"));
     const packed = await call("GET", "files/tar", { query: { path: "/" } });
     expect(packed.bytes.includes(odd)).toBe(true);
-    expect(packed.bytes.includes(".banyan")).toBe(false);
+    expect(packed.bytes.includes(OWN)).toBe(false);
   });
 
   it("with a device, a way upwards or the host's own in it is refused, and the entry is named", async () => {
@@ -200,8 +193,47 @@ describe("a tar", () => {
       expect(refused.body.code).toBe("request.invalid");
       expect(refused.body.details).toMatchObject({ issues: [{ path: entry.name }] });
     }
-    expect((await unpack(tarWith({ name: ".banyan/x", data: "x" }))).status).toBeGreaterThanOrEqual(400);
-    expect(readdirSync(root)).toEqual([]);
+    expect((await unpack(tarWith({ name: `${OWN}/x`, data: "x" }))).body.code).toBe("file.permission_denied");
+    expect(held()).toEqual([]);
+  });
+});
+
+describe("a tar that is refused", () => {
+  const file = { name: "f", data: "after" };
+  const before = async (): Promise<void> => {
+    await put("/f", "before");
+    await put("/d/g", "before");
+  };
+  const isAsBefore = (): void => {
+    expect(held().toSorted()).toEqual(["d", "f"]);
+    expect([readFileSync(join(root, "f"), "utf8"), readFileSync(join(root, "d/g"), "utf8")]).toEqual(["before", "before"]);
+    expect(readdirSync(join(root, "d"))).toEqual(["g"]);
+    expect(staged()).toEqual([]);
+  };
+  const unpack = (body: Uint8Array<ArrayBuffer>, path = "/", headers = {}) =>
+    call("PUT", "files/tar", { query: { path, parents: "true" }, body, headers });
+
+  it("leaves nothing of itself and everything as it was, whatever is wrong with it, and says so", async () => {
+    await before();
+    const whole = tarWith(file, { name: "d/new", data: "x" }, { name: "d/g", data: "x".repeat(5_000) });
+    const device = tarWith(file, { name: "d/g", data: "x" }, { name: "new/x", data: "x" }, { name: "null", type: "3" });
+    for (const path of ["/", "/made/for/it"]) {
+      const refused = await unpack(device, path);
+      expect(refused.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0, lastUnpacked: null } });
+      expect(refused.body.details).toMatchObject({ issues: [{ path: "null" }] });
+      isAsBefore();
+    }
+    const cut = await unpack(whole.slice(0, whole.length - 4_000));
+    expect(cut.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0 } });
+    isAsBefore();
+    const zipped = gzipSync(whole);
+    const torn = await unpack(new Uint8Array(zipped.subarray(0, zipped.length - 20)), "/", { "content-encoding": "gzip" });
+    expect(torn.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0 } });
+    isAsBefore();
+    expect((await unpack(tarWith(file, { name: "d", data: "x" }))).body).toMatchObject({ code: "file.is_a_directory" });
+    isAsBefore();
+    expect((await unpack(whole)).body).toEqual({ entries: 3 });
+    expect(readdirSync(join(root, "d")).toSorted()).toEqual(["g", "new"]);
   });
 });
 
@@ -220,6 +252,19 @@ describe("a volume that is full", () => {
     expect((await put("/f", new Uint8Array(MIB / 2))).status).toBe(200);
     await eventually(async () => ((await world.get(volume.id)).usage.bytes ?? 0) >= MIB / 2, PATIENT);
     expect((await put("/g", new Uint8Array(MIB / 2 + 1))).body.code).toBe("volume.no_space");
+    expect(held()).toEqual(["f"]);
+  });
+
+  it("is not overrun by many that write at once, and what was refused takes no room", async () => {
+    volume = await world.ready(await world.create({ quotaMb: 1 }));
+    root = world.content(volume);
+    const size = MIB / 8;
+    const answers = await Promise.all(Array.from({ length: 24 }, (_, index) => put(`/${index}`, new Uint8Array(size))));
+    const codes = new Set(answers.map(({ status, body }) => (status === 200 ? "written" : body.code)));
+    expect(codes).toEqual(new Set(["written", "volume.no_space"]));
+    expect(held().length * size).toBeLessThanOrEqual(MIB);
+    for (const name of held()) await call("POST", "files/remove", { json: { path: `/${name}` } });
+    await eventually(async () => expect((await put("/whole", new Uint8Array(MIB - 64 * 1024))).status).toBe(200), PATIENT);
   });
 });
 

@@ -132,7 +132,7 @@ export class VolumesWorld {
   }
 
   /** The service as a process of its own, on a plain directory, which can be killed. */
-  async startProcess(): Promise<{ kill(): Promise<void> }> {
+  async startProcess(): Promise<{ pid: number; kill(): Promise<void> }> {
     const { natsUrl, databaseUrl, databaseSchema, clusterToken } = this.config;
     const child = spawn(process.execPath, [MAIN], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -150,6 +150,7 @@ export class VolumesWorld {
     });
     await ready(child);
     return {
+      pid: child.pid ?? 0,
       kill: async () => {
         child.kill("SIGKILL");
         if (child.exitCode === null && child.signalCode === null) await once(child, "exit");

@@ -23,7 +23,8 @@ export function readError(payload: Buffer): NativeError {
   const code = (CODES.has(word) ? word : "errno") as NativeErrorCode;
   const errno = Math.min(fields.number(Tag.Errno, 0), 4_095);
   const message = fields.text(Tag.Message, "").slice(0, MESSAGE_CHARS_MAX);
-  return new NativeError(code, message, { errno, ...(fields.has(Tag.Step) ? { step: fields.text(Tag.Step) } : {}) });
+  const stays = fields.has(Tag.Size) ? { files: fields.number(Tag.Size), last: fields.text(Tag.Path, "") || null } : undefined;
+  return new NativeError(code, message, { errno, ...(fields.has(Tag.Step) && { step: fields.text(Tag.Step) }), ...(stays && { stays }) });
 }
 
 export interface ConnectionHandler {

@@ -6,6 +6,9 @@ import { SOCKET_PATH_BYTES_MAX } from "./init-client.ts";
 import { InitFiles } from "./init-files.ts";
 import { NativeError } from "./native-error.ts";
 
+/** What in the root of a served directory is the host's own: uploads and trees that are not whole yet. Seen by requests with `own` alone. */
+export const UNFINISHED_DIRECTORY = ".banyan-unfinished";
+
 const START_WAIT_MS = 10_000;
 const START_POLL_MS = 2;
 

@@ -1,3 +1,4 @@
+import { messageOf } from "@banyan/kernel";
 import {
   type FileEntry,
   type GrepMatch,
@@ -239,18 +240,32 @@ export class InitFiles {
     }
   }
 
-  /** Unpacks a tree below `path`; no entry can leave it. What was written before a failure stays. */
+  /**
+   * Unpacks a tree below `path`; no entry can leave it. `whole`: nothing of it is seen before all of it is there, other than on what is mounted below
+   * `path`. What a failure leaves is told by its `stays`.
+   */
   async treeWrite(
     path: Path,
     parts: AsyncIterable<TreePart> | Iterable<TreePart>,
-    options: FileOptions & { parents?: boolean } = {},
+    options: FileOptions & { parents?: boolean; whole?: boolean } = {},
   ): Promise<{ entries: number }> {
-    const stream = this.#open(Type.TreeWrite, [...this.#on(path, options), ...flagsOf([options.parents, Flag.Parents])], options);
-    const ok = await sendStream(stream, async () => {
-      for await (const part of parts) {
+    const flags = flagsOf([options.parents, Flag.Parents], [options.whole, Flag.Whole]);
+    const stream = this.#open(Type.TreeWrite, [...this.#on(path, options), ...flags], options);
+    const end: Field[] = [];
+    let broken: { cause: unknown } | null = null;
+    // Told, not hung up on: the answer says what stays, and comes when the rest is gone.
+    const giveUp = (cause: unknown): void => {
+      broken = { cause };
+      end.push([Tag.Flags, Flag.Truncated]);
+    };
+    const send = async (): Promise<void> => {
+      for await (const part of endingEarly(parts, giveUp)) {
         if ("data" in part) await writeData(stream, part.data);
         else await stream.connection.write(encodeTreeEntry(part.entry));
       }
+    };
+    const ok = await sendStream(stream, send, end).catch((thrown: unknown) => {
+      throw broken === null ? thrown : givenUp(thrown, broken.cause);
     });
     return { entries: ok.number(Tag.Size) };
   }
@@ -300,6 +315,23 @@ async function* payloads(stream: FrameStream): AsyncGenerator<Buffer, void, unde
 
 async function* events(stream: FrameStream): AsyncGenerator<WatchEvent, void, undefined> {
   for await (const frame of framesUntilOk(stream, [Type.Event])) yield readWatchEvent(frame.payload);
+}
+
+/** A source that fails ends instead. */
+async function* endingEarly<T>(
+  source: AsyncIterable<T> | Iterable<T>,
+  onFailure: (cause: unknown) => void,
+): AsyncGenerator<T, void, undefined> {
+  try {
+    yield* source;
+  } catch (cause) {
+    onFailure(cause);
+  }
+}
+
+function givenUp(thrown: unknown, cause: unknown): NativeError {
+  const stays = thrown instanceof NativeError ? thrown.stays : undefined;
+  return new NativeError("aborted", messageOf(cause), { cause, ...(stays && { stays }) });
 }
 
 function encodeTreeEntry(entry: FileEntry): Buffer {

@@ -24,7 +24,15 @@ export type NativeErrorCode =
 export interface NativeErrorOptions {
   errno?: number;
   step?: string;
+  stays?: Stays;
   cause?: unknown;
+}
+
+/** What a tree that was refused has put in place already, where that could not be held back. */
+export interface Stays {
+  /** All but directories. */
+  files: number;
+  last: string | null;
 }
 
 /** A failure that `init` or `attach` told, or that kept them from telling. The runner maps it to its own errors. */
@@ -35,12 +43,14 @@ export class NativeError extends Error {
   readonly errno: number;
   /** What `attach` was doing. */
   readonly step: string | undefined;
+  readonly stays: Stays | undefined;
 
   constructor(code: NativeErrorCode, message: string, options: NativeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.errno = options.errno ?? 0;
     this.step = options.step;
+    this.stays = options.stays;
   }
 
   /** `ENOENT` for 2; an empty text when no number was told, or none that has a name here. */

@@ -134,6 +134,7 @@ export const Flag = {
   Regex: 16_384,
   Own: 32_768,
   Sync: 65_536,
+  Whole: 131_072,
 } as const;
 
 export const AttachType = {

@@ -27,7 +27,7 @@ export async function compareSandbox(
       now: [upper],
       before: [parts.layers.path(frozen)],
       base: stack.map(({ digest }) => parts.layers.path(digest)).reverse(),
-      leftOut: [`${OWN_DIRECTORY}/proc`, ...(await seededFiles(upper))],
+      leftOut: [`${OWN_DIRECTORY}/proc`, `${OWN_DIRECTORY}/trees`, ...(await seededFiles(upper))],
     };
     const changed: string[] = [];
     let own = 0;

@@ -22,7 +22,8 @@ export interface Place {
   directory: string;
   /** What may still be written as of the last measurement; null: the filesystem itself says. */
   leftBytes: number | null;
-  measuredAt: number | null;
+  /** In a store of objects a rename moves every byte. */
+  isRenameCostly: boolean;
 }
 
 export interface PlaceRef {
@@ -47,6 +48,6 @@ export async function findPlace({ db, backends, secretKey }: PlaceDeps, { orgId,
     epoch: versionRow === null ? row.contentEpoch : 0,
     directory: await backend.open(backendVolume(row, secretKey), versionRow?.id ?? null),
     leftBytes: quotaLeftBytes(row, backend.capabilities().quota),
-    measuredAt: row.measuredAt?.getTime() ?? null,
+    isRenameCostly: backend.kind === "object",
   };
 }

@@ -19,49 +19,67 @@ export interface Claim {
   foresee(bytes: number): void;
   /** The same, and it is taken. */
   take(bytes: number): void;
-  /** The end of the writing: what it took counts as used. Never rejects. */
-  settle(): Promise<void>;
 }
 
-/** What is left of quotas that no kernel keeps. Those who write at once share it. */
+/** Of one volume, while anybody writes. */
+interface Ledger {
+  writers: number;
+  takenBytes: number;
+  /** Of those: noted as used. */
+  notedBytes: number;
+}
+
+/**
+ * What is left of quotas that no kernel keeps. Those who write at once share it: what was taken and not yet noted when a writing looked up how much is
+ * used, and all that was taken since, counts against it.
+ */
 export class Room {
   readonly #deps: RoomDeps;
-  /** Taken by writings under way, by volume. */
-  readonly #taken = new Map<string, number>();
+  readonly #ledgers = new Map<string, Ledger>();
 
   constructor(deps: RoomDeps) {
     this.#deps = deps;
   }
 
-  claim({ volumeId, leftBytes }: Place): Claim {
-    let own = 0;
-    const foresee = (bytes: number): void => {
-      if (leftBytes === null || !(bytes > 0)) return;
-      const left = leftBytes - (this.#taken.get(volumeId) ?? 0);
-      if (bytes > left) throw fault("volume.no_space", { volumeId, leftBytes: Math.max(left, 0) });
-    };
-    const count = (bytes: number): void => {
-      const taken = (this.#taken.get(volumeId) ?? 0) + bytes;
-      if (taken > 0) this.#taken.set(volumeId, taken);
-      else this.#taken.delete(volumeId);
-    };
-    return {
-      foresee,
-      take(bytes) {
+  /** What the work takes counts as used once it is done; of work that fails nothing is kept. */
+  async claim<T>(volumeId: string, find: () => Promise<Place>, work: (place: Place, claim: Claim) => Promise<T>): Promise<T> {
+    const ledger = this.#ledgers.get(volumeId) ?? { writers: 0, takenBytes: 0, notedBytes: 0 };
+    this.#ledgers.set(volumeId, ledger);
+    ledger.writers++;
+    // Before it is looked up what is used: what is noted in between counts twice rather than not at all.
+    const { notedBytes } = ledger;
+    let ownBytes = 0;
+    let isKept = false;
+    try {
+      const place = await find();
+      const { leftBytes } = place;
+      const foresee = (bytes: number): void => {
+        if (leftBytes === null || !(bytes > 0)) return;
+        const left = leftBytes - (ledger.takenBytes - notedBytes);
+        if (bytes > left) throw fault("volume.no_space", { volumeId, leftBytes: Math.max(left, 0) });
+      };
+      const take = (bytes: number): void => {
         foresee(bytes);
-        own += bytes;
-        count(bytes);
-      },
-      settle: async () => {
-        const { db, clock, logger } = this.#deps;
         // Counted by the kernel otherwise.
-        if (leftBytes !== null && own > 0) {
-          const measureAt = new Date(clock.now() + MEASURE_AFTER_MS);
-          await noteWritten(db, volumeId, own, measureAt).catch((err) => logger.warn({ err, volumeId }, "what was written is not noted"));
-        }
-        count(-own);
-        own = 0;
-      },
-    };
+        if (leftBytes === null) return;
+        ownBytes += bytes;
+        ledger.takenBytes += bytes;
+      };
+      const done = await work(place, { foresee, take });
+      isKept = true;
+      return done;
+    } finally {
+      if (ownBytes > 0) await this.#note(volumeId, isKept ? ownBytes : 0);
+      if (isKept) ledger.notedBytes += ownBytes;
+      else ledger.takenBytes -= ownBytes;
+      if (--ledger.writers === 0) this.#ledgers.delete(volumeId);
+    }
+  }
+
+  /** Never rejects: the next measurement tells. */
+  async #note(volumeId: string, bytes: number): Promise<void> {
+    const { db, clock, logger } = this.#deps;
+    const measureAt = new Date(clock.now() + MEASURE_AFTER_MS);
+    await noteWritten(db, volumeId, bytes, measureAt).catch((err) => logger.warn({ err, volumeId }, "what was written is not noted"));
   }
 }

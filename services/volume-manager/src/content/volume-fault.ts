@@ -19,6 +19,8 @@ export function volumeFault(thrown: unknown, volumeId: string): unknown {
   if (!(error instanceof AppError)) return error;
   const code = LOST.has(error.details.errno) ? "volume.unreachable" : CODES[error.code];
   if (code === undefined) return error;
-  const { errno, reason } = error.details;
-  return fault(code, { volumeId, errno, reason, ...(code === "volume.unreachable" && { retryAfterMs: RETRY_AFTER_MS }) }, { cause: error });
+  const details = { ...error.details, volumeId, ...(code === "volume.unreachable" && { retryAfterMs: RETRY_AFTER_MS }) };
+  // Not the volume's bound, but that of what it lies on.
+  const isStoreFull = code === "volume.no_space" && error.details.errno === "ENOSPC";
+  return fault(code, details, { ...(isStoreFull && { message: "The store that the volume lies in is full." }), cause: error });
 }

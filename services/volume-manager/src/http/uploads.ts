@@ -8,12 +8,8 @@ import type { Operation } from "./operation.ts";
 
 type UploadHandler = (operation: Operation, ref: UploadRef) => Promise<void>;
 
-/** Parts in memory at once, over all uploads. */
-const PARTS_MAX = 16;
-const RETRY_AFTER_MS = 500;
 /** Somebody slower than that sends smaller ones, and keeps no place for ever. */
 const PART_DEADLINE_MS = 120_000;
-let parts = 0;
 
 const UPLOADS = [{ method: "POST", handler: create }] as const;
 const UPLOAD = [
@@ -52,7 +48,7 @@ async function look({ response, uploads }: Operation, ref: UploadRef): Promise<v
 
 async function put({ request, response, uploads, query }: Operation, ref: UploadRef): Promise<void> {
   const { offset, sha256 } = readQuery(query, api.UploadPartQuery);
-  const row = await withPart(request, (bytes) => uploads.put(ref, { offset, sha256, bytes }));
+  const row = await uploads.inMemory.use(ref.orgId, () => withPart(request, (bytes) => uploads.put(ref, { offset, sha256, bytes })));
   sendJson(response, 200, viewOf(row));
 }
 
@@ -67,15 +63,11 @@ async function remove({ response, uploads }: Operation, ref: UploadRef): Promise
 
 /** Whole in memory, so that its checksum is known before a byte of it is written. */
 async function withPart<T>(request: IncomingMessage, work: (bytes: Buffer) => Promise<T>): Promise<T> {
-  if (parts >= PARTS_MAX)
-    throw fault("volume.unreachable", { retryAfterMs: RETRY_AFTER_MS }, { message: "Too many parts arrive at once; try again." });
-  parts++;
   const late = setTimeout(() => request.destroy(), PART_DEADLINE_MS);
   try {
     return await work(await readBytes(request, LIMITS.uploadPartBytesMax));
   } finally {
     clearTimeout(late);
-    parts--;
   }
 }
 

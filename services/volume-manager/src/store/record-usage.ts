@@ -3,11 +3,17 @@ import { eq, sql } from "drizzle-orm";
 import type { Measured } from "../backends/port.ts";
 import { versions, volumes } from "./schema.ts";
 
+/** A measurement that was asked for meanwhile keeps its time. */
 export async function recordUsage(db: Database, id: string, measured: Measured, at: Date, dueAt: Date): Promise<void> {
   await translate(async () =>
     db.orm
       .update(volumes)
-      .set({ usageBytes: measured.bytes, usageFiles: measured.files, measuredAt: at, measureDueAt: dueAt })
+      .set({
+        usageBytes: measured.bytes,
+        usageFiles: measured.files,
+        measuredAt: at,
+        measureDueAt: sql`least(${volumes.measureDueAt}, ${dueAt.toISOString()}::timestamptz)`,
+      })
       .where(eq(volumes.id, id)),
   );
 }

@@ -1,8 +1,8 @@
 import { fault } from "@banyan/contracts";
-import { NativeError } from "@banyan/runtime";
+import { NativeError, UNFINISHED_DIRECTORY } from "@banyan/runtime";
 
 /** Of the host's own in a volume: seen through no call for its files. */
-export const PARTS_DIRECTORY = "/.banyan/uploads";
+export const PARTS_DIRECTORY = `/${UNFINISHED_DIRECTORY}/uploads`;
 export const OWN = { own: true } as const;
 export const partsPath = (id: string): string => `${PARTS_DIRECTORY}/${id}`;
 
@@ -10,8 +10,10 @@ export const partsPath = (id: string): string => `${PARTS_DIRECTORY}/${id}`;
 export function checkPath(path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   const isFile = parts.length > 0 && !path.endsWith("/");
-  if (path.includes("\0") || parts.includes("..") || !isFile || parts[0] === ".banyan")
-    throw fault("request.invalid", { issues: [{ path: "path", message: "the path of a file, without `..`, and not within /.banyan" }] });
+  if (path.includes("\0") || parts.includes("..") || !isFile || parts[0] === UNFINISHED_DIRECTORY)
+    throw fault("request.invalid", {
+      issues: [{ path: "path", message: `the path of a file, without \`..\`, and not within /${UNFINISHED_DIRECTORY}` }],
+    });
   return `/${parts.join("/")}`;
 }
 

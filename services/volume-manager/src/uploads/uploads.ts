@@ -12,6 +12,7 @@ import { moveUpload } from "../store/move-upload.ts";
 import type { UploadRow } from "../store/uploads-schema.ts";
 import { complete } from "./complete.ts";
 import { absent, checkPath, OWN, PARTS_DIRECTORY, partsPath } from "./parts-file.ts";
+import { Places } from "./places.ts";
 import { Turns } from "./turns.ts";
 
 export interface UploadRef {
@@ -29,6 +30,8 @@ export interface Part {
 
 /** Those who wait for their turn with one upload. */
 const WAITING_MAX = 16;
+/** Parts in memory at once, and of one organisation. */
+const IN_MEMORY = { max: 16, perHolderMax: 4, waitingMax: 64, waitMs: 10_000 };
 
 /**
  * Large files in parts. What has arrived lies in the volume itself, where nobody sees it, and is renamed to its place when it is whole; the row says
@@ -39,11 +42,14 @@ export class Uploads {
   readonly #clock: Clock;
   readonly #content: Content;
   readonly #turns = new Turns(WAITING_MAX);
+  /** Whoever holds a part in memory, by organisation. */
+  readonly inMemory: Places;
 
   constructor(deps: { db: Database; clock: Clock; content: Content }) {
     this.#db = deps.db;
     this.#clock = deps.clock;
     this.#content = deps.content;
+    this.inMemory = new Places({ ...IN_MEMORY, clock: deps.clock });
   }
 
   async create(
@@ -51,8 +57,10 @@ export class Uploads {
     body: Required<Pick<api.Upload, "path" | "size">> & Described,
   ): Promise<UploadRow> {
     const path = checkPath(body.path);
-    const place = await this.#content.find({ orgId, volumeId, version: null });
-    this.#content.room.claim(place).foresee(body.size);
+    const place = await this.#content.write({ orgId, volumeId }, async (found, claim) => {
+      claim.foresee(body.size);
+      return found;
+    });
     const row: UploadRow = {
       id: newId("upl"),
       volumeId,
@@ -87,12 +95,16 @@ export class Uploads {
       if (end > row.size)
         throw fault("request.invalid", { issues: [{ path: "offset", message: "the part ends beyond the size of the file" }] });
       if (row.state !== "open") return row;
-      const place = await this.#content.find({ ...ref, version: null });
-      const kept = await this.#kept(place, row);
-      if (part.offset > kept.offset) throw fault("upload.out_of_order", { uploadId: row.id, offset: kept.offset });
-      if (part.bytes.length === 0) return kept;
-      await this.#write(place, kept, part);
-      return moveUpload(this.#db, kept, { offset: Math.max(kept.offset, end), expiresAt: this.#expiry() });
+      return this.#content.write(ref, async (place, claim) => {
+        const kept = await this.#kept(place, row);
+        if (part.offset > kept.offset) throw fault("upload.out_of_order", { uploadId: row.id, offset: kept.offset });
+        if (part.bytes.length === 0) return kept;
+        // What is written over takes no more room.
+        claim.take(Math.max(end - kept.offset, 0));
+        const { offset, bytes } = part;
+        await this.#content.use(place, (files) => files.write(partsPath(row.id), bytes, { ...OWN, offset, sync: true }));
+        return moveUpload(this.#db, kept, { offset: Math.max(kept.offset, end), expiresAt: this.#expiry() });
+      });
     });
   }
 
@@ -123,17 +135,6 @@ export class Uploads {
   async #kept(place: Place, row: UploadRow): Promise<UploadRow> {
     const size = await this.#content.use(place, (files) => sizeOrMade(files, row.id));
     return size >= row.offset ? row : moveUpload(this.#db, row, { offset: size });
-  }
-
-  async #write(place: Place, { id, offset: before }: UploadRow, { offset, bytes }: Part): Promise<void> {
-    const claim = this.#content.room.claim(place);
-    try {
-      // What is written over takes no more room.
-      claim.take(Math.max(offset + bytes.length - before, 0));
-      await this.#content.use(place, (files) => files.write(partsPath(id), bytes, { ...OWN, offset, sync: true }));
-    } finally {
-      await claim.settle();
-    }
   }
 
   #expiry(): Date {
