@@ -78,6 +78,7 @@ export const LIMITS = {
   volumesPerSandbox: 32,
   volumesPerOrg: 1_000,
   versionsPerVolume: 1_000,
+  versionsPerOrg: 20_000,
   volumeQuotaMbMax: 1024 * 1024 * 1024,
   mountPathBytes: 1_024,
   /** One part of a resumable upload: held in memory until its checksum is known. */
@@ -86,5 +87,6 @@ export const LIMITS = {
   uploadBytesMax: 5 * 1024 ** 4,
   /** Unfinished uploads of one volume. */
   uploadsPerVolume: 1_000,
+  uploadsPerOrg: 10_000,
   uploadKeptS: 7 * 24 * 3_600,
 } as const;

@@ -31,7 +31,7 @@ export async function openDataPlane(config: Config, ctx: Omit<Context, "url">): 
     logger,
   });
   const content = new Content(ctx, servers);
-  const uploads = new Uploads({ db: ctx.db, clock, content });
+  const uploads = new Uploads({ db: ctx.db, clock, holder: ctx.holder, content });
   const server = createContentServer({ content, uploads, clusterToken: config.clusterToken, logger });
   await listen(server, config);
   const expire = startLoop({

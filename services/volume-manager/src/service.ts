@@ -10,10 +10,12 @@ import { StoreWatch } from "./backends/store-watch.ts";
 import { checkStores } from "./check-stores.ts";
 import type { Config } from "./config.ts";
 import type { Context, WorkContext } from "./context.ts";
+import { lockDataDir } from "./data-dir-lock.ts";
 import { openDataPlane } from "./data-plane.ts";
 import { Works } from "./execution/works.ts";
 import * as handlers from "./handlers/index.ts";
 import { startLoops } from "./loops/index.ts";
+import { checkSecretKey } from "./store/check-secret-key.ts";
 import { knownStores } from "./store/known-stores.ts";
 import { migrations } from "./store/migrations.ts";
 
@@ -30,6 +32,9 @@ export const volumeManagerService = defineService<Config>({
 async function run(config: Config, host: Host, backing: Backing): Promise<RunningService> {
   const { clock, logger } = host;
   const { bus, db } = backing;
+  const lock = lockDataDir(config.dataDir);
+  const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
+  await checkSecretKey(db, secretKey);
   const watch = new StoreWatch(config.directory, {
     clock,
     logger,
@@ -38,7 +43,6 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
   });
   await watch.start();
   const backends = new Backends([new DirectoryBackend(watch), await openObjectBackend(config, logger)]);
-  const secretKey = config.secretKey ?? keptSecretKey(config.secretKeyPath);
   let onSaid = (): void => {};
   const parts: WorkContext = {
     bus,
@@ -60,7 +64,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
   await bus.flush();
   logger.info({ url: ctx.url }, "the volume-manager serves");
   return {
-    checks: { ...backing.checks, store: () => checkStores(backends) },
+    checks: { ...backing.checks, store: () => checkStores(backends), secretKey: () => checkSecretKey(db, secretKey) },
     async stop() {
       await Promise.all(served.map((serving) => serving.stop()));
       await dataPlane.close();
@@ -68,6 +72,7 @@ async function run(config: Config, host: Host, backing: Backing): Promise<Runnin
       await Promise.all([loops.stop(), works.stop()]);
       await backends.close();
       await backing.close();
+      lock.release();
     },
   };
 }

@@ -16,3 +16,5 @@ export const FORWARD_HEADERS = {
 
 /** On a node's problem replies: its code, so that the gateway can tell a stale route without reading the body. */
 export const ERROR_CODE_HEADER = "x-banyan-code";
+/** Of every answer about the content of a volume: its id. What is answered without it comes from somebody else. */
+export const VOLUME_HEADER = "x-banyan-volume";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fault, StoreId } from "@banyan/contracts";
 
@@ -13,6 +13,7 @@ export interface DirectoryStore {
 }
 
 const ID_BYTES = 10;
+const WITHOUT_LINKS: ReadonlySet<unknown> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
 export const markerPath = (root: string): string => join(root, ".banyan-store.json");
 export const volumePath = (root: string, volumeId: string): string => join(root, "volumes", volumeId);
@@ -28,10 +29,11 @@ export async function makeStore(root: string): Promise<DirectoryStore> {
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }
-  await writeFile(draft, `${JSON.stringify({ id: randomBytes(ID_BYTES).toString("hex") })}\n`, { mode: 0o644 });
+  await writeFile(draft, `${JSON.stringify({ id: randomBytes(ID_BYTES).toString("hex") })}\n`, { mode: 0o644, flush: true });
   try {
     // Of several who make it at once the first one's stays: a link takes the place of nothing.
     await link(draft, markerPath(root)).catch((error) => {
+      if (WITHOUT_LINKS.has(error?.code)) return rename(draft, markerPath(root));
       if (error?.code !== "EEXIST") throw error;
     });
   } finally {

@@ -92,8 +92,7 @@ export class DirectoryBackend implements VolumeBackend {
     // A try that was cut short after its second rename has left it.
     await substrate.remove(`${content}${OLD}`, work.signal);
     const draft = await this.#draft(await this.open(volume, versionId), content, { owner: volume.id, readOnly: false }, work);
-    await this.#place(content, `${content}${OLD}`);
-    await this.#place(draft, content);
+    await swap(content, draft);
     await substrate.remove(`${content}${OLD}`, work.signal);
   }
 
@@ -188,6 +187,16 @@ export class DirectoryBackend implements VolumeBackend {
   async #putBack(content: string): Promise<void> {
     if (!(await exists(content)) && (await exists(`${content}${OLD}`))) await this.#place(`${content}${OLD}`, content);
   }
+}
+
+/**
+ * Two renames by one process, and only where the draft is there: one who stood still for longer than his lease takes nothing away from whoever has done
+ * it since.
+ */
+async function swap(content: string, draft: string): Promise<void> {
+  const renames = `test -e "$2" && mv --no-target-directory -- "$1" "$1${OLD}" && mv --no-target-directory -- "$2" "$1"`;
+  await hostCommand(["sh", "-euc", renames, "swap", content, draft]);
+  await hostCommand(["sync", "--", content.slice(0, content.lastIndexOf("/"))]);
 }
 
 async function exists(path: string): Promise<boolean> {

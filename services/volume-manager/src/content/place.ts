@@ -40,7 +40,7 @@ export async function findPlace({ db, backends, secretKey }: PlaceDeps, { orgId,
   // A version stays readable while its volume is put back to another one, but not while both go.
   const { state } = versionRow !== null && row.state !== "deleting" ? versionRow : row;
   if (state !== "ready") throw fault("volume.not_ready", { volumeId: row.id, version, state, retryAfterMs: 1_000 });
-  const backend = backends.of(row.backend);
+  const backend = backends.reaching(row);
   return {
     volumeId: row.id,
     orgId,

@@ -1,5 +1,5 @@
-import type { Remote } from "@banyan/contracts";
-import { assert, seal, unseal } from "@banyan/kernel";
+import { fault, type Remote } from "@banyan/contracts";
+import { seal, unseal } from "@banyan/kernel";
 
 const contextOf = (volumeId: string): string => `remote of ${volumeId}`;
 
@@ -13,6 +13,6 @@ export function openRemote(
   secretKey: string,
 ): Remote {
   const secrets = unseal(secretsSealed, secretKey, contextOf(id));
-  assert(secrets !== null, `the secrets of ${id} were sealed with another key`);
+  if (secrets === null) throw fault("internal", { volumeId: id }, { message: `the secrets of ${id} were sealed with another key` });
   return { ...remote, secrets: JSON.parse(secrets) };
 }

@@ -22,7 +22,7 @@ function creating(ctx: WorkContext, row: VersionRow): Deed {
     async carryOut(work: Work) {
       const volume = await volumeOf(ctx, row.volumeId);
       if (volume.state === "deleting") throw fault("volume.not_found", { volume: volume.id });
-      await ctx.backends.of(volume.backend).snapshot(backendVolume(volume, ctx.secretKey), row.id, work);
+      await ctx.backends.reaching(volume).snapshot(backendVolume(volume, ctx.secretKey), row.id, work);
     },
     async done() {
       const moved = await moveVersion(ctx.db, row, "created", { at: at(ctx) });
@@ -43,7 +43,7 @@ function deleting(ctx: WorkContext, row: VersionRow): Deed {
     async carryOut(work: Work) {
       const volume = await volumeOf(ctx, row.volumeId);
       await assertUnused(ctx, row.volumeId, row.id);
-      await ctx.backends.of(volume.backend).removeVersion(backendVolume(volume, ctx.secretKey), row.id, work);
+      await ctx.backends.reaching(volume).removeVersion(backendVolume(volume, ctx.secretKey), row.id, work);
     },
     async done() {
       const moved = await moveVersion(ctx.db, row, "deleted", { at: at(ctx) });

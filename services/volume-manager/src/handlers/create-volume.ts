@@ -24,7 +24,7 @@ export const createVolume = handle(CreateVolume, async (ctx, input) => {
   if (origin !== null && !backend.capabilities().forks) throw fault("volume.unsupported", { backend: kind, operation: "fork" });
   if (input.quotaMb !== null && backend.capabilities().quota === "none")
     throw fault("volume.unsupported", { backend: kind, operation: "quota" });
-  const inserted = await insertVolume(db, newRow(ctx, input, { kind, backend, origin }));
+  const inserted = await insertVolume(db, newRow(ctx, input, { kind, backend, origin }), ctx.secretKey);
   const row = inserted ?? (await findVolume(db, input.orgId, input.volumeId));
   if (row === null)
     throw fault("volume.name_taken", { volumeId: input.volumeId }, { message: "Another organisation's volume has this id." });

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { api } from "@banyan/contracts";
 import { authoriser, requestIdOf, sendNothing, sendProblem } from "@banyan/files";
 import type { Logger } from "@banyan/kernel";
 import { withSpanFrom } from "@banyan/telemetry";
@@ -44,6 +45,7 @@ export function createContentServer({ content, uploads, clusterToken, logger }: 
     });
     const { orgId } = authorise(request.headers);
     const { volumeId, path, query } = parseTarget(request.url ?? "");
+    response.setHeader(api.VOLUME_HEADER, volumeId);
     const operation: Operation = { content, uploads, request, response, orgId, volumeId, query, signal: gone.signal };
     const name = `volume ${request.method} ${path.split("/", 1)[0]}`;
     await withSpanFrom(request.headers, name, { "banyan.volume": volumeId }, () => dispatch(operation, path));

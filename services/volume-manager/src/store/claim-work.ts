@@ -10,6 +10,8 @@ export interface Claim {
   /** Only this one. Null: whichever has waited longest. */
   id: string | null;
   isCopy: boolean | null;
+  /** The store of directories that is reached here: what lies in another one is left to who reaches that. Null: none is. */
+  store: string | null;
   holder: string;
   now: number;
   leaseMs: number;
@@ -20,12 +22,17 @@ const ANY = sql`true`;
 
 /** Takes what nobody works on and is due: the ids, each for one try more. */
 export async function claimWork(db: Database, claim: Claim): Promise<string[]> {
-  const { table, states, id, isCopy, holder, now, leaseMs, limit } = claim;
+  const { table, states, id, isCopy, store, holder, now, leaseMs, limit } = claim;
   if (limit <= 0) return [];
   const name = sql.identifier(table);
   const at = new Date(now).toISOString();
   const only: SQL = id === null ? ANY : sql`id = ${id}`;
   const lane: SQL = isCopy === null ? ANY : sql`is_copy = ${isCopy}`;
+  const here =
+    store === null
+      ? ANY
+      : sql`${table === "volumes" ? sql`id` : sql`volume_id`} not in (
+    select v.id from volumes v where v.backend = 'directory' and v.store <> ${store} and v.state <> 'deleted')`;
   const inStates = sql.join(
     states.map((state) => sql`${state}`),
     sql`, `,
@@ -35,7 +42,7 @@ export async function claimWork(db: Database, claim: Claim): Promise<string[]> {
       update ${name} set attempts = attempts + 1, holder = ${holder}, lease_until = ${new Date(now + leaseMs).toISOString()}
       where id in (
         select id from ${name}
-        where state in (${inStates}) and due_at <= ${at} and (lease_until is null or lease_until < ${at}) and ${only} and ${lane}
+        where state in (${inStates}) and due_at <= ${at} and (lease_until is null or lease_until < ${at}) and ${only} and ${lane} and ${here}
         order by due_at limit ${limit} for update skip locked)
       returning id`),
   );

@@ -1,27 +1,33 @@
 import { type Database, translate } from "@banyan/db";
-import { and, asc, eq, isNull, lte } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { type VersionRow, type VolumeRow, versions, volumes } from "./schema.ts";
 
-/** Those whose use is to be measured by now, the longest due first. */
-export function findUnmeasured(db: Database, now: number, limit: number): Promise<VolumeRow[]> {
-  return translate(async () =>
-    db.orm
-      .select()
-      .from(volumes)
-      .where(and(eq(volumes.state, "ready"), lte(volumes.measureDueAt, new Date(now))))
-      .orderBy(asc(volumes.measureDueAt))
-      .limit(limit),
+/** Takes the one whose use was to be measured first, so that others leave it alone until then. Null: none is due. */
+export async function claimUnmeasured(db: Database, now: number, until: Date): Promise<VolumeRow | null> {
+  const due = sql`select id from ${volumes} where state = 'ready' and measure_due_at <= ${new Date(now).toISOString()}
+    order by measure_due_at limit 1 for update skip locked`;
+  const [row] = await translate(async () =>
+    db.orm.update(volumes).set({ measureDueAt: until }).where(sql`${volumes.id} in (${due})`).returning(),
   );
+  return row ?? null;
 }
 
 /** Versions never change: each is measured once. */
-export function findUnmeasuredVersions(db: Database, limit: number): Promise<VersionRow[]> {
-  return translate(async () =>
+export async function claimUnmeasuredVersion(db: Database, holder: string, now: number, until: Date): Promise<VersionRow | null> {
+  const due = sql`select id from ${versions} where state = 'ready' and measured_at is null
+    and (lease_until is null or lease_until < ${new Date(now).toISOString()}) order by created_at limit 1 for update skip locked`;
+  const [row] = await translate(async () =>
+    db.orm.update(versions).set({ holder, leaseUntil: until }).where(sql`${versions.id} in (${due})`).returning(),
+  );
+  return row ?? null;
+}
+
+/** It could not be measured. */
+export async function unclaimVersion(db: Database, id: string, holder: string): Promise<void> {
+  await translate(async () =>
     db.orm
-      .select()
-      .from(versions)
-      .where(and(eq(versions.state, "ready"), isNull(versions.measuredAt)))
-      .orderBy(asc(versions.createdAt))
-      .limit(limit),
+      .update(versions)
+      .set({ holder: null, leaseUntil: null })
+      .where(sql`${versions.id} = ${id} and ${versions.holder} = ${holder} and ${versions.state} = 'ready'`),
   );
 }

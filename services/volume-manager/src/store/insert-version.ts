@@ -20,10 +20,16 @@ export async function insertVersion(db: Database, row: VersionRow): Promise<Vers
 }
 
 /** The volume's row is locked, so that it is neither deleted nor restored meanwhile, and that those made at once count each other. */
-async function holdVolume(tx: Transaction, { id, volumeId }: VersionRow): Promise<void> {
+async function holdVolume(tx: Transaction, { id, orgId, volumeId }: VersionRow): Promise<void> {
   const [volume] = await tx.select({ state: volumes.state }).from(volumes).where(eq(volumes.id, volumeId)).for("update");
   if (volume?.state !== "ready") throw fault("volume.not_ready", { volumeId, state: volume?.state ?? "deleted" });
   const where = and(eq(versions.volumeId, volumeId), ne(versions.state, "deleted"), sql`${versions.id} <> ${id}`);
   const [counted] = await tx.select({ n: count() }).from(versions).where(where);
   if ((counted?.n ?? 0) >= LIMITS.versionsPerVolume) throw fault("volume.too_many", { max: LIMITS.versionsPerVolume, of: "versions" });
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(current_schema() || ' versions of ' || ${orgId}, 0))`);
+  const [all] = await tx
+    .select({ n: count() })
+    .from(versions)
+    .where(and(eq(versions.orgId, orgId), ne(versions.state, "deleted")));
+  if ((all?.n ?? 0) >= LIMITS.versionsPerOrg) throw fault("volume.too_many", { max: LIMITS.versionsPerOrg, of: "versions of all volumes" });
 }

@@ -69,4 +69,15 @@ export const migrations = [
     `,
   },
   uploadsMigration,
+  {
+    name: "0003-several-at-once",
+    sql: `
+      create table secret_keys (fingerprint text not null, is_only boolean not null default true unique check (is_only));
+      create table upload_holds (upload_id text primary key, holder text not null, lease_until timestamptz not null);
+      create index uploads_org on uploads (org_id) where state <> 'complete';
+      create index uploads_complete on uploads (expires_at) where state = 'complete';
+      create index versions_org on versions (org_id) where state <> 'deleted';
+      create index versions_unmeasured on versions (created_at) where state = 'ready' and measured_at is null;
+    `,
+  },
 ];

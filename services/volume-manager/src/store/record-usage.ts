@@ -1,5 +1,5 @@
 import { type Database, translate } from "@banyan/db";
-import { eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Measured } from "../backends/port.ts";
 import { versions, volumes } from "./schema.ts";
 
@@ -18,9 +18,13 @@ export async function recordUsage(db: Database, id: string, measured: Measured, 
   );
 }
 
+/** Whoever deletes it meanwhile keeps his lease. */
 export async function recordVersionUsage(db: Database, id: string, measured: Measured, at: Date): Promise<void> {
   await translate(async () =>
-    db.orm.update(versions).set({ usageBytes: measured.bytes, usageFiles: measured.files, measuredAt: at }).where(eq(versions.id, id)),
+    db.orm
+      .update(versions)
+      .set({ usageBytes: measured.bytes, usageFiles: measured.files, measuredAt: at, holder: null, leaseUntil: null })
+      .where(and(eq(versions.id, id), eq(versions.state, "ready"))),
   );
 }
 

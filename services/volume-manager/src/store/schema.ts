@@ -66,6 +66,9 @@ export const versions = pgTable("versions", {
 });
 export type VersionRow = typeof versions.$inferSelect;
 
+/** The key that the secrets of remotes are sealed with, as it is told from others. At most one row. */
+export const secretKeys = pgTable("secret_keys", { fingerprint: text("fingerprint").notNull() });
+
 /** What is to be said of changes: written with them, sent after them. */
 export const outbox = pgTable("outbox", {
   seq: bigint("seq", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),

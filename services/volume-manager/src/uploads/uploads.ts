@@ -7,6 +7,7 @@ import type { Content } from "../content/content.ts";
 import type { Place } from "../content/place.ts";
 import { deleteUpload } from "../store/delete-upload.ts";
 import { findUpload } from "../store/find-upload.ts";
+import { type HoldDeps, holdUpload } from "../store/hold-upload.ts";
 import { insertUpload } from "../store/insert-upload.ts";
 import { moveUpload } from "../store/move-upload.ts";
 import type { UploadRow } from "../store/uploads-schema.ts";
@@ -42,10 +43,12 @@ export class Uploads {
   readonly #clock: Clock;
   readonly #content: Content;
   readonly #turns = new Turns(WAITING_MAX);
+  readonly #hold: HoldDeps;
   /** Whoever holds a part in memory, by organisation. */
   readonly inMemory: Places;
 
-  constructor(deps: { db: Database; clock: Clock; content: Content }) {
+  constructor(deps: HoldDeps & { content: Content }) {
+    this.#hold = deps;
     this.#db = deps.db;
     this.#clock = deps.clock;
     this.#content = deps.content;
@@ -89,7 +92,7 @@ export class Uploads {
   put(ref: UploadRef, part: Part): Promise<UploadRow> {
     if (createHash("sha256").update(part.bytes).digest("hex") !== part.sha256)
       throw fault("upload.checksum_mismatch", { uploadId: ref.id, offset: part.offset });
-    return this.#turns.take(ref.id, async () => {
+    return this.#take(ref.id, async () => {
       const row = await this.find(ref);
       const end = part.offset + part.bytes.length;
       if (end > row.size)
@@ -110,7 +113,7 @@ export class Uploads {
 
   /** Throws upload.incomplete, upload.checksum_mismatch. One that is complete already is that again. */
   complete(ref: UploadRef): Promise<UploadRow> {
-    return this.#turns.take(ref.id, async () => {
+    return this.#take(ref.id, async () => {
       const row = await this.find(ref);
       if (row.state === "complete") return row;
       const place = await this.#content.find({ ...ref, version: null });
@@ -121,7 +124,7 @@ export class Uploads {
   }
 
   remove(ref: UploadRef): Promise<void> {
-    return this.#turns.take(ref.id, async () => this.drop(await this.find(ref)));
+    return this.#take(ref.id, async () => this.drop(await this.find(ref)));
   }
 
   /** Its file, then its row. */
@@ -129,6 +132,11 @@ export class Uploads {
     const place = await this.#content.find({ orgId: row.orgId, volumeId: row.volumeId, version: null });
     await this.#content.use(place, (files) => removeFile(files, row.id));
     await deleteUpload(this.#db, row.id);
+  }
+
+  /** One at a time, in this process and in others. */
+  #take<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(id, () => holdUpload(this.#hold, id, work));
   }
 
   /** As much as is really there: the volume may have been put back to a version since. */
