@@ -13,6 +13,7 @@ export * from "./host/command.ts";
 export * from "./host/mounts.ts";
 export * from "./host/proc.ts";
 export * from "./layers/gate.ts";
+export * from "./layers/layer-meter.ts";
 export * from "./layers/layer-store.ts";
 export * from "./layers/layer-tar.ts";
 export * from "./layers/merged-view.ts";

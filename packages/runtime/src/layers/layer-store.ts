@@ -1,12 +1,12 @@
-import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Readable, Transform, type TransformCallback } from "node:stream";
+import type { Readable } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
 import { fault, isFault, isFrozen, layerBlob, type StackLayer } from "@banyan/contracts";
 import { type Clock, newId, systemClock } from "@banyan/kernel";
 import { Gate } from "./gate.ts";
+import { LayerMeter } from "./layer-meter.ts";
 import { untar } from "./untar.ts";
 import { translateWhiteouts } from "./whiteouts.ts";
 
@@ -192,25 +192,9 @@ export class LayerStore {
 
 /** Unpacks a compressed tar; answers the digest of what was in it. */
 async function unpack(blob: Readable, directory: string): Promise<string> {
-  const digest = new Digesting();
-  await untar([blob, createZstdDecompress(), digest], directory);
-  return digest.result();
-}
-
-/** Passes bytes on and knows their sha256 at the end. */
-class Digesting extends Transform {
-  readonly #hash = createHash("sha256");
-  #bytes = 0;
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.#bytes += chunk.length;
-    this.#hash.update(chunk);
-    done(this.#bytes > LAYER_BYTES_MAX ? new Error(`layer is larger than ${LAYER_BYTES_MAX} bytes`) : null, chunk);
-  }
-
-  result(): string {
-    return `sha256:${this.#hash.digest("hex")}`;
-  }
+  const meter = new LayerMeter(LAYER_BYTES_MAX);
+  await untar([blob, createZstdDecompress(), meter], directory);
+  return meter.result().digest;
 }
 
 /** Digits of a sha256, or the name of a frozen layer: neither can be taken for the other. */
