@@ -7,6 +7,7 @@ import { newId, silentLogger, systemClock } from "@banyan/kernel";
 import { unmountImage } from "@banyan/runtime";
 import { DirectoryBackend, StoreWatch } from "@banyan/volume-manager";
 import { afterAll, expect, it } from "vitest";
+import { PlainSubstrate } from "../../../services/volume-manager/src/backends/plain-substrate.ts";
 import { IMAGE_MB } from "./volumes-harness.ts";
 
 /** What a sandbox that may write to a volume can put there, and what the volume-manager does with it as root of the host. */
@@ -64,6 +65,22 @@ it("copies nothing of the host where a directory becomes a symlink while it is c
   await expect(backend.open(volume, versionId)).rejects.toThrow();
   await backend.snapshot(volume, versionId, { ...WORK, attempt: 2 });
   expect(readlinkSync(join(await backend.open(volume, versionId), "within"))).toBe(outside);
+});
+
+it("gives up a copy that stands still, for others wait for their turn", async () => {
+  const [from, to] = [join(directory, "held"), join(directory, "copy")];
+  mkdirSync(from);
+  writeFileSync(join(from, "file"), "");
+  // For as long as the kernel lets a lease be kept from whoever wants to read: 45 s.
+  const script = `$| = 1; $SIG{IO} = sub {}; open my $f, "+<", $ARGV[0]; fcntl($f, 1024, 1) or die "lease: $!"; print "held"; sleep 1 while 1`;
+  const child = spawn("perl", ["-e", script, join(from, "file")], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    await once(child.stdout, "data");
+    const copying = new PlainSubstrate({ standstillMs: 2_000 }).copy(from, to, { bytes: null }, WORK);
+    await expect(copying).rejects.toThrow(/stands still/);
+  } finally {
+    child.kill("SIGKILL");
+  }
 });
 
 it("restores and removes a volume whatever subvolumes were made inside, read-only ones too", async () => {
