@@ -7,6 +7,8 @@ import { mountAt } from "../host/mounts.ts";
 const SHARE_OF_FREE = 0.8;
 const MB = 1024 * 1024;
 const MKFS_TIMEOUT_MS = 120_000;
+/** `nodatacow`: what nothing shares is written in place and without checksums, as on ext4; what a snapshot or a clone shares is still copied first. */
+const MOUNT_OPTIONS = "noatime,discard=async,nodatacow";
 
 export interface ImageMount {
   /** The image file; sparse, so that it takes what is written to it. */
@@ -22,7 +24,7 @@ export async function mountImage({ image, directory, sizeMb }: ImageMount): Prom
   if (!existsSync(image)) await makeImage(image, sizeMb);
   const device = await attachLoop(image);
   try {
-    await runCommand("mount", ["-t", "btrfs", "-o", "noatime,discard=async", device, directory]);
+    await runCommand("mount", ["-t", "btrfs", "-o", MOUNT_OPTIONS, device, directory]);
   } catch (error) {
     await runCommand("losetup", ["--detach", device]);
     throw error;
