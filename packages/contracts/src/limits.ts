@@ -83,7 +83,6 @@ export const LIMITS = {
   mountPathBytes: 1_024,
   /** One part of a resumable upload: held in memory until its checksum is known. */
   uploadPartBytesMax: 16 * 1024 * 1024,
-  uploadPartBytesDefault: 8 * 1024 * 1024,
   uploadBytesMax: 5 * 1024 ** 4,
   /** Unfinished uploads of one volume. */
   uploadsPerVolume: 1_000,
