@@ -130,6 +130,14 @@ static void undo_in_place(void) {
   unmake_directories(&in_place.made);
 }
 
+// Where all of it cannot be held nothing of it is written: on a disk that is full to the last block what was written could not be cut off again.
+// A filesystem that sets nothing aside finds out by itself.
+static void set_aside(struct session *session, int fd, uint64_t offset, const char *path) {
+  uint64_t size = message_number(&session->request, TAG_SIZE, 0);
+  if (!size || size > INT64_MAX - offset || fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) == 0) return;
+  if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) fail_errno(session, errno, path);
+}
+
 static void write_in_place(struct session *session, const char *path, uint64_t flags, uint64_t mode) {
   struct stat stat;
   uint64_t offset = message_number(&session->request, TAG_OFFSET, 0);
@@ -141,7 +149,10 @@ static void write_in_place(struct session *session, const char *path, uint64_t f
   if (!S_ISREG(stat.st_mode)) fail_errno(session, EINVAL, path);
   if (!(flags & FLAG_APPEND) && lseek(fd, (off_t)offset, SEEK_SET) < 0) fail_errno(session, errno, path);
   in_place.size = stat.st_size;
-  if (!(flags & FLAG_APPEND)) in_place.fd = fd;
+  if (!(flags & FLAG_APPEND)) {
+    in_place.fd = fd;
+    set_aside(session, fd, offset, path);
+  }
   uint64_t taken = take_content(session, fd, path);
   if ((flags & FLAG_SYNC) && fdatasync(fd) < 0) fail_errno(session, errno, path);
   abandon = NULL;

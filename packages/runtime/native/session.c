@@ -48,7 +48,7 @@ static const struct operation {
     [TYPE_STAT] = {serve_stat, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS), B(TAG_PATH), 0},
     [TYPE_LIST] = {serve_list, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS) | B(TAG_OFFSET) | B(TAG_LIMIT), B(TAG_PATH), 0},
     [TYPE_READ] = {serve_read, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS) | B(TAG_OFFSET) | B(TAG_LENGTH), B(TAG_PATH), 0},
-    [TYPE_WRITE] = {serve_write, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_FLAGS) | B(TAG_OFFSET), B(TAG_PATH), 0},
+    [TYPE_WRITE] = {serve_write, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_FLAGS) | B(TAG_OFFSET) | B(TAG_SIZE), B(TAG_PATH), 0},
     [TYPE_MKDIR] = {serve_mkdir, B(TAG_USER) | B(TAG_PATH) | B(TAG_MODE) | B(TAG_FLAGS), B(TAG_PATH), 0},
     [TYPE_MOVE] = {serve_move, B(TAG_USER) | B(TAG_PATH) | B(TAG_TO) | B(TAG_FLAGS), B(TAG_PATH) | B(TAG_TO), 0},
     [TYPE_REMOVE] = {serve_remove, B(TAG_USER) | B(TAG_PATH) | B(TAG_FLAGS), B(TAG_PATH), 0},

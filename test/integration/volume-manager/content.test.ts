@@ -219,16 +219,16 @@ describe("a tar that is refused", () => {
     const device = tarWith(file, { name: "d/g", data: "x" }, { name: "new/x", data: "x" }, { name: "null", type: "3" });
     for (const path of ["/", "/made/for/it"]) {
       const refused = await unpack(device, path);
-      expect(refused.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0, lastUnpacked: null } });
+      expect(refused.body).toMatchObject({ code: "request.invalid", details: { files_unpacked: 0, last_unpacked: null } });
       expect(refused.body.details).toMatchObject({ issues: [{ path: "null" }] });
       isAsBefore();
     }
     const cut = await unpack(whole.slice(0, whole.length - 4_000));
-    expect(cut.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0 } });
+    expect(cut.body).toMatchObject({ code: "request.invalid", details: { files_unpacked: 0 } });
     isAsBefore();
     const zipped = gzipSync(whole);
     const torn = await unpack(new Uint8Array(zipped.subarray(0, zipped.length - 20)), "/", { "content-encoding": "gzip" });
-    expect(torn.body).toMatchObject({ code: "request.invalid", details: { filesUnpacked: 0 } });
+    expect(torn.body).toMatchObject({ code: "request.invalid", details: { files_unpacked: 0 } });
     isAsBefore();
     expect((await unpack(tarWith(file, { name: "d", data: "x" }))).body).toMatchObject({ code: "file.is_a_directory" });
     isAsBefore();

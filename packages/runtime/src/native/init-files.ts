@@ -46,6 +46,8 @@ export interface WriteOptions extends FileOptions {
   exclusive?: boolean;
   /** Writes into the file from this byte on, instead of replacing it whole. */
   offset?: number;
+  /** With `offset`: how much comes, so that it is refused before its first byte where there is no room for the last. */
+  size?: number;
   /** With `append` or `offset`: on disk once this resolves. */
   sync?: boolean;
 }
@@ -135,7 +137,8 @@ export class InitFiles {
       [options.own, Flag.Own],
       [options.sync, Flag.Sync],
     );
-    const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flags, ...optional(Tag.Offset, options.offset)];
+    const fields = [...this.#on(path, options), ...optional(Tag.Mode, options.mode), ...flags];
+    fields.push(...optional(Tag.Offset, options.offset), ...optional(Tag.Size, options.size));
     const stream = this.#open(Type.Write, fields, options);
     const ok = await sendStream(stream, () => sendBytes(stream, content));
     return { bytes: ok.number(Tag.Size) };
