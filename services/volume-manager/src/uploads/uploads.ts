@@ -105,7 +105,8 @@ export class Uploads {
         // What is written over takes no more room.
         claim.take(Math.max(end - kept.offset, 0));
         const { offset, bytes } = part;
-        await this.#content.use(place, (files) => files.write(partsPath(row.id), bytes, { ...OWN, offset, sync: true }));
+        const options = { ...OWN, offset, size: bytes.length, sync: true };
+        await this.#content.use(place, (files) => files.write(partsPath(row.id), bytes, options));
         return moveUpload(this.#db, kept, { offset: Math.max(kept.offset, end), expiresAt: this.#expiry() });
       });
     });
