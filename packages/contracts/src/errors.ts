@@ -257,7 +257,7 @@ export const ERRORS = {
   "upload.out_of_order": entry("conflict", "The part does not begin where the upload stands.", "Go on at `details.offset`."),
   "upload.checksum_mismatch": entry("invalid", "What arrived is not what the checksum says.", "Send the part again."),
   "upload.busy": entry(
-    "exhausted",
+    "unavailable",
     "Too many parts of the organisation arrive at once.",
     "Try again after retry_after_ms, with fewer at once.",
   ),

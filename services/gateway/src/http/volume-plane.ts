@@ -66,7 +66,7 @@ const uploads: RouteDescription[] = (
       query: api.UploadPartQuery,
       bodyType: BYTES,
       replies: ok("It is taken.", api.Upload),
-      errors: [...UPLOAD, "upload.out_of_order", "upload.checksum_mismatch", "request.too_large"],
+      errors: [...UPLOAD, "upload.busy", "upload.out_of_order", "upload.checksum_mismatch", "request.too_large"],
     },
     {
       method: "POST",
