@@ -56,6 +56,13 @@ it("lets another organisation have the same name, and see nothing of it", async 
   expect(volumes.map(({ id }) => id)).not.toContain(own.id);
 });
 
+it("finds nothing by a name that the database cannot even hold", async () => {
+  const { id } = await world.create();
+  expect(await codeOf(world.get("a\0b"))).toBe("volume.not_found");
+  expect(await codeOf(world.resolve({ volume: "a\0b" }))).toBe("volume.not_found");
+  expect(await codeOf(world.version(id, "a\0b"))).toBe("volume.version_not_found");
+});
+
 it("renames and labels: null removes, what is not named stays", async () => {
   const { id, version } = await world.create({ name: "before", labels: { keep: "1", gone: "2" } });
   const update = { orgId: world.orgId, volume: id, name: "after", labels: { gone: null, fresh: "3" } };

@@ -5,6 +5,7 @@ import { type VersionRow, versions } from "./schema.ts";
 
 /** By id in any state, by name among those that are not being deleted. The id goes first. */
 export async function findVersion(db: Database, volumeId: string, idOrName: string): Promise<VersionRow | null> {
+  if (idOrName.includes("\0")) return null;
   const named = and(eq(versions.name, idOrName), notInArray(versions.state, ["deleting", "deleted"]));
   const rows = await translate(async () =>
     db.orm

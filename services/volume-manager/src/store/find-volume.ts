@@ -13,7 +13,9 @@ export async function findVolume(db: Database, orgId: string, idOrName: string):
 }
 
 /** The same for several at once, by what they were asked for with. A volume's name may look like another one's id: the id goes first. */
-export async function findVolumes(db: Database, orgId: string, refs: readonly string[]): Promise<Map<string, VolumeRow>> {
+export async function findVolumes(db: Database, orgId: string, asked: readonly string[]): Promise<Map<string, VolumeRow>> {
+  // Postgres has no text with a NUL in it, and so no such name.
+  const refs = asked.filter((ref) => !ref.includes("\0"));
   const ids = refs.filter((ref) => ID.test(ref));
   const named = and(inArray(volumes.name, [...refs]), notInArray(volumes.state, ["deleting", "deleted"]));
   const wanted = ids.length === 0 ? named : or(inArray(volumes.id, ids), named);
