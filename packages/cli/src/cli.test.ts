@@ -62,6 +62,7 @@ it("shows what of an error's details its message does not say", () => {
   expect(textOf("The request does not fit.", { issues: [{ path: "to", message: "must be absolute" }] })).toContain(
     "  to: must be absolute\n",
   );
+  expect(textOf("No such volume.", { volume: "a\u001b[2Jb" })).toContain("  volume: a [2Jb\n");
   const said = textOf("`to`: must be absolute", { issues: [{ path: "to", message: "must be absolute" }] });
   expect(said.match(/must be absolute/g)).toHaveLength(1);
 });
@@ -122,4 +123,18 @@ it("has help with an example for every command that takes options", () => {
     "login",
   ]);
   for (const command of program.commands) expect(command.description()).not.toBe("");
+});
+
+it("says after how many seconds to try again", () => {
+  const error = new BanyanError({
+    code: "volume.unreachable",
+    message: "The volume's store does not answer.",
+    status: 503,
+    retryable: true,
+    retryAfterMs: 4_500,
+    fix: "Try again after retry_after_ms.",
+    requestId: null,
+    details: {},
+  });
+  expect(errorText(error)).toContain("Try again after 5 s.");
 });

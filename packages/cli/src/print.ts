@@ -1,5 +1,6 @@
 import { BanyanError } from "@banyan/sdk";
 import { colours } from "./colours.ts";
+import { printable } from "./progress.ts";
 
 export type Cell = string | number | null | undefined;
 
@@ -47,9 +48,14 @@ export function errorText(error: unknown): string {
   const lines = [`${colours.red("error:")} ${error.message} ${colours.dim(`(${error.code})`)}`];
   for (const detail of detailsOf(error)) lines.push(`  ${detail}`);
   for (const line of lastLinesOf(error)) lines.push(colours.dim(`  | ${line}`));
-  lines.push(`  ${colours.cyan("fix:")} ${error.fix}`);
+  lines.push(`  ${colours.cyan("fix:")} ${fixText(error)}`);
   if (error.requestId !== null) lines.push(colours.dim(`  request ${error.requestId}`));
   return lines.join("\n");
+}
+
+/** A person sees no field `retry_after_ms`. */
+function fixText({ fix, retryAfterMs }: BanyanError): string {
+  return retryAfterMs === null ? fix : fix.replaceAll("retry_after_ms", `${Math.ceil(retryAfterMs / 1_000)} s`);
 }
 
 const USERS_SHOWN_MAX = 10;
@@ -61,7 +67,7 @@ function detailsOf({ message, details }: BanyanError): string[] {
     .map(({ path, message: said }) => ({ path: [path].flat().join("."), message: said }))
     .filter((issue) => isNew(issue.message) || isNew(issue.path));
   const users = listOf<object>(details.used_by);
-  const values = Object.entries(details).filter(
+  const values = Object.entries(details.issues === undefined ? details : {}).filter(
     ([, value]) => (typeof value === "string" || typeof value === "number") && value !== 0 && isNew(value),
   );
   return [
@@ -69,7 +75,7 @@ function detailsOf({ message, details }: BanyanError): string[] {
     ...values.map(([name, value]) => `${name}: ${value}`),
     ...users.slice(0, USERS_SHOWN_MAX).map((user) => Object.values(user).join("  ")),
     ...(users.length > USERS_SHOWN_MAX ? [`… ${users.length - USERS_SHOWN_MAX} more`] : []),
-  ];
+  ].map(printable);
 }
 
 const listOf = <T>(value: unknown): T[] => (Array.isArray(value) ? value : []);
