@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import type { Remote } from "@banyan/contracts";
 import { newId } from "@banyan/kernel";
 import { type Banyan, type CreateSandboxOptions, isBanyanError, type StartedSandbox, type Volume } from "@banyan/sdk";
@@ -97,11 +98,11 @@ it(
     tree.entry({ name: "sub/one" }, "one");
     tree.entry({ name: "two" }, "two");
     tree.finalize();
-    await volume.files.upload("/tree", Buffer.concat(await Array.fromAsync(tree)));
+    await volume.files.upload("/tree", await buffer(tree));
     expect((await volume.files.list("/")).map(({ name }) => name).toSorted()).toEqual(["deep", "large", "tree"]);
     await eventually(async () => expect(await store.object(`${prefix}/tree/sub/one`)).toBe("one"), PATIENT);
     await eventually(async () => expect((await store.object(`${prefix}/large`))?.length).toBe(LARGE_BYTES), PATIENT);
-    expect(await refusal(() => volume.snapshot())).toMatchObject({ status: 422, code: "volume.unsupported" });
+    expect(await refusal(() => volume.snapshot())).toMatchObject({ code: "volume.unsupported" });
   },
   PATIENCE_MS,
 );

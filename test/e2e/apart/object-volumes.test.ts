@@ -60,7 +60,8 @@ it("is found again with all who have it when the runner-agent is killed, and ser
   await writer.exec("echo before > /data/file");
   await own.exec("echo mine > /data/own");
   const rclone = rcloneOf(volume, "objects");
-  await writer.processes.start("while [ ! -e /workspace/end ]; do date +%s%N > /data/beat; sleep 0.2; done", { id: "beats" });
+  // What is written anew within a second is not sent before it rests.
+  await writer.processes.start("while [ ! -e /workspace/end ]; do date +%s%N > /data/beat; sleep 2; done", { id: "beats" });
   await cluster.agent.kill();
   await inBucket(`${prefix}/file`, "before\n");
   const beat = await patiently(async () => (await store.object(`${prefix}/beat`)) ?? expect.fail("no beat yet"));
