@@ -14,6 +14,8 @@
 #include "volume.h"
 
 enum { UNMOUNT_TRIES = 64, UNMOUNT_TIMEOUT_S = 10 };
+// linux/stat.h
+enum { STATX_BYTES = 256, STATX_MOUNT_ID = 0x1000, STATX_MOUNT_ID_AT = 144, STATX_DONT_SYNC = 0x4000 };
 
 // A file of the process's directory in /proc, which surely is still that process's.
 static int open_of_process(struct task *task, int process, const char *name, int flags) {
@@ -67,9 +69,19 @@ static bool find_mount(int table, uint64_t id, char path[PATH_MAX]) {
   return found;
 }
 
-// By its parent, so that nothing of ours holds the mount. Who lets go of a `cow` last waits while its files are synced: with this copy of the mount
-// that is the exit of this process, after its reply.
-static int unmount(const char *path, int flags) {
+// What is said of a place without a question to its filesystem. False: it is another mount, for a directory above has been renamed meanwhile.
+static bool is_mount(const char *name, uint64_t id) {
+  unsigned char found[STATX_BYTES];
+  uint64_t there;
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | STATX_DONT_SYNC;
+  if (syscall(SYS_statx, AT_FDCWD, name, flags, STATX_MOUNT_ID, found) < 0) return true;
+  memcpy(&there, found + STATX_MOUNT_ID_AT, sizeof there);
+  return there == id;
+}
+
+// By its parent, so that nothing of ours holds the mount, and that its name stays: what something is mounted on is not renamed. Who lets go of a `cow`
+// last waits while its files are synced: with this copy of the mount that is the exit of this process, after its reply.
+static int unmount(const char *path, uint64_t id, int flags) {
   const char *slash = strrchr(path, '/');
   char parent[PATH_MAX];
   if (!slash || !slash[1]) return refuse(EINVAL);
@@ -77,6 +89,7 @@ static int unmount(const char *path, int flags) {
   int directory = open_resolved(AT_FDCWD, parent, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   if (directory < 0 || fchdir(directory) < 0) return -1;
   close(directory);
+  if (!(flags & MNT_DETACH) && !is_mount(slash + 1, id)) return refuse(ENOENT);
   if (!(flags & MNT_DETACH)) (void)!syscall(SYS_open_tree, AT_FDCWD, slash + 1, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   return umount2(slash + 1, UMOUNT_NOFOLLOW | flags);
 }
@@ -91,10 +104,11 @@ void serve_unmount(struct task *task) {
   if (syscall(SYS_setns, process, CLONE_NEWNS) < 0) task_fail(task, "setns", errno);
   alarm(UNMOUNT_TIMEOUT_S);
   for (int tried = 1; find_mount(table, id, path); tried++) {
-    // Done is what is not found any more: by a rename another mount of the sandbox can have come to that place.
-    int error = unmount(path, flags) == 0 ? EAGAIN : errno;
-    bool may_have_moved = error == EAGAIN || error == EINVAL || error == ENOENT || error == ENOTDIR || error == ELOOP;
-    if (!may_have_moved || tried == UNMOUNT_TRIES) task_fail(task, "unmount", error);
+    int error = unmount(path, id, flags) == 0 ? 0 : errno;
+    if (!error && !(flags & MNT_DETACH)) break;
+    // By force a filesystem that may not answer is not even looked up: that it was this mount is told by the table.
+    bool may_have_moved = !error || error == EINVAL || error == ENOENT || error == ENOTDIR || error == ELOOP;
+    if (!may_have_moved || tried == UNMOUNT_TRIES) task_fail(task, "unmount", error ? error : EAGAIN);
   }
   alarm(0);
   task_reply(task);

@@ -316,6 +316,7 @@ describe("a volume of a sandbox that runs", () => {
       await eventually(async () => expect(await out(slot, `cat /.banyan/proc/swap-${round}/out`)).toBe("ready"));
       await unmount(slot, id);
       expect(ids()).not.toContain(id);
+      expect(ids()).toContain(other);
       await slot.init.killAll();
       await unmount(slot, other);
       expect(ids()).not.toContain(other);
