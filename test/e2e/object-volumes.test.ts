@@ -42,8 +42,7 @@ afterEach(async () => {
   }, PATIENT);
 }, PATIENCE_MS);
 afterAll(async () => {
-  await endBanyan(running);
-  await store?.stop();
+  await endBanyan(running).finally(() => store?.stop());
 }, PATIENCE_MS);
 
 /** Below a prefix of its own. */

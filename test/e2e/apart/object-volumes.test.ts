@@ -33,9 +33,12 @@ afterEach(async ({ task }) => {
   });
 }, 180_000);
 afterAll(async () => {
-  await cluster?.stop();
-  await store?.stop();
-  rmSync(root, { recursive: true, force: true });
+  try {
+    await cluster?.stop();
+  } finally {
+    await store?.stop();
+    rmSync(root, { recursive: true, force: true });
+  }
 }, 240_000);
 
 async function made(): Promise<{ volume: Volume; prefix: string }> {
