@@ -14,6 +14,8 @@ interface Lane {
   states: readonly string[];
   isCopy: boolean | null;
   max: number;
+  /** Of one organisation: what it has copied, of whatever size and however hard to read, keeps nobody else out. */
+  perOrgMax: number | null;
 }
 
 const QUICK_MAX = 8;
@@ -35,17 +37,19 @@ export class Works {
   constructor(ctx: WorkContext) {
     this.#ctx = ctx;
     this.#lanes = {
-      quick: { states: FILLING, isCopy: false, max: QUICK_MAX },
-      copy: { states: FILLING, isCopy: true, max: ctx.config.copiesAtOnce },
-      removal: { states: ["deleting"], isCopy: null, max: REMOVALS_MAX },
+      quick: { states: FILLING, isCopy: false, max: QUICK_MAX, perOrgMax: null },
+      copy: { states: FILLING, isCopy: true, max: ctx.config.copiesAtOnce, perOrgMax: Math.max(ctx.config.copiesAtOnce - 1, 1) },
+      removal: { states: ["deleting"], isCopy: null, max: REMOVALS_MAX, perOrgMax: null },
     };
   }
 
   /** Begins it at once where there is room. Null: it has to wait for its turn. */
-  async offer(table: WorkTable, { id, isCopy }: { id: string; isCopy: boolean }): Promise<Promise<Ended> | null> {
+  async offer(table: WorkTable, { id, isCopy }: { id: string; isCopy: boolean }): Promise<{ ended: Promise<Ended> } | null> {
     const claimed = await this.#claim(table, isCopy ? this.#lanes.copy : this.#lanes.quick, id);
     // The round may have been faster.
-    return claimed[0] ?? this.#running.get(id)?.ended ?? null;
+    const ended = claimed[0] ?? this.#running.get(id)?.ended;
+    // Within an object: a promise that is itself answered would be waited for.
+    return ended === undefined ? null : { ended };
   }
 
   /** Takes up what is due, as far as there is room. True: there may be more. */
@@ -73,7 +77,10 @@ export class Works {
     if (this.#stopping.signal.aborted) return [];
     const { db, clock, holder } = this.#ctx;
     const store = this.#ctx.backends.directoryStore();
-    const claim = { table, states: lane.states, isCopy: lane.isCopy, store, id, holder, now: clock.now(), leaseMs: LEASE_MS, limit: free };
+    const { states, isCopy, perOrgMax } = lane;
+    // One at a time, where the next depends on whose this one is.
+    const limit = perOrgMax === null ? free : Math.min(free, 1);
+    const claim = { table, states, isCopy, perOrgMax, store, id, holder, now: clock.now(), leaseMs: LEASE_MS, limit };
     return (await claimWork(db, claim)).map((claimed) => this.#begin(table, claimed, lane));
   }
 

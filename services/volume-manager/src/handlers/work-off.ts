@@ -12,7 +12,7 @@ export async function workOff(ctx: Context, table: WorkTable, row: { id: string;
   const { signal } = enough;
   const waited = ctx.clock.sleep(ctx.config.answerWaitMs, signal).catch(() => {});
   // Another process may have taken it up first.
-  const ended = await Promise.race([begun ?? moved(ctx, table, row.id, signal), waited.then(() => null)]);
+  const ended = await Promise.race([begun?.ended ?? moved(ctx, table, row.id, signal), waited.then(() => null)]);
   enough.abort();
   if (ended?.kind === "failed") throw ended.error;
 }
