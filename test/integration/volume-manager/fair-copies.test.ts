@@ -22,7 +22,7 @@ afterAll(async () => {
 
 /** As a sandbox can, it keeps whoever wants to read the file waiting, for as long as the kernel lets a lease be kept: 45 s. */
 async function hold(path: string): Promise<() => void> {
-  const script = `$| = 1; $SIG{IO} = sub {}; open my $f, "+<", $ARGV[0]; fcntl($f, 1024, 1) or die "lease: $!"; print "held"; sleep 1 while 1`;
+  const script = `alarm 120; $| = 1; $SIG{IO} = sub {}; open my $f, "+<", $ARGV[0]; fcntl($f, 1024, 1) or die "lease: $!"; print "held"; sleep 1 while 1`;
   const child = spawn("perl", ["-e", script, path], { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
   return () => void child.kill("SIGKILL");

@@ -72,7 +72,7 @@ it("gives up a copy that stands still, for others wait for their turn", async ()
   mkdirSync(from);
   writeFileSync(join(from, "file"), "");
   // For as long as the kernel lets a lease be kept from whoever wants to read: 45 s.
-  const script = `$| = 1; $SIG{IO} = sub {}; open my $f, "+<", $ARGV[0]; fcntl($f, 1024, 1) or die "lease: $!"; print "held"; sleep 1 while 1`;
+  const script = `alarm 120; $| = 1; $SIG{IO} = sub {}; open my $f, "+<", $ARGV[0]; fcntl($f, 1024, 1) or die "lease: $!"; print "held"; sleep 1 while 1`;
   const child = spawn("perl", ["-e", script, join(from, "file")], { stdio: ["ignore", "pipe", "inherit"] });
   try {
     await once(child.stdout, "data");
