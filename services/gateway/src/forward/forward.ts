@@ -6,7 +6,7 @@ import { traceHeaders } from "@banyan/telemetry";
 import type { Authenticator, RouteMemory } from "../ports.ts";
 import type { RawHeaders } from "./headers.ts";
 import type { NodePools } from "./nodes.ts";
-import { type NodeRequest, type Sent, send } from "./send.ts";
+import { type NodeRequest, type Sent, saysStale, send } from "./send.ts";
 
 /** A body up to this size is held, so that it can be sent again after a stale route; a larger one is streamed and never held. */
 const REPLAY_BYTES_MAX = 64 * 1024;
@@ -54,7 +54,8 @@ export async function forward(deps: ForwardDeps, exchange: Exchange): Promise<nu
     const pool = deps.nodes.to(route.url);
     // A stream cannot be sent twice: whether the route holds is asked before its first byte goes out.
     const wrong = held ? null : await probe(deps, route, exchange.requestId);
-    const sent: Sent = wrong ?? (await send(pool, request, exchange.outgoing, { reply: exchange.reply, catchStale: held && !last }));
+    const sent: Sent =
+      wrong ?? (await send(pool, request, exchange.outgoing, { reply: exchange.reply, stale: held && !last ? saysStale : null }));
     if (sent.kind === "answered") return sent.status;
     deps.routes.forget(sandboxId);
     if (sent.kind === "stale" && last) throw fault("sandbox.stale_epoch", { sandboxId });

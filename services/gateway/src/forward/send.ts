@@ -15,9 +15,12 @@ export interface NodeRequest {
 export interface SendOptions {
   /** Turns the node's headers into the client's. */
   reply(raw: readonly string[]): RawHeaders;
-  /** Whether an answer that the route is stale should be kept from the client, because there will be a second try. */
-  catchStale: boolean;
+  /** Whether an answer says that the route is stale: it is kept from the client, because there will be a second try. Null: every answer is his. */
+  stale: IsStale | null;
 }
+
+type ReplyHeaders = Readonly<Record<string, string | string[] | undefined>>;
+export type IsStale = (status: number, headers: ReplyHeaders) => boolean;
 
 /**
  * answered: the client has the node's whole answer (or went away). stale: the node says the sandbox is not, or no longer, there as
@@ -35,7 +38,7 @@ const STATUS_CLIENT_GONE = 499;
 const STALE: ReadonlySet<string> = new Set(["sandbox.stale_epoch", "sandbox.not_running", "sandbox.not_found"]);
 
 /** Whether a node's answer says that the route to it does not hold (any more). */
-export function saysStale(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+export function saysStale(status: number, headers: ReplyHeaders): boolean {
   return status >= 400 && STALE.has(String(headers[api.ERROR_CODE_HEADER]));
 }
 
@@ -79,7 +82,7 @@ class Relay implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
     if (status < 200) return;
     this.#status = status;
-    this.#stale = this.#options.catchStale && saysStale(status, headers);
+    this.#stale = this.#options.stale?.(status, headers) ?? false;
     if (this.#stale) return;
     this.#response.writeHead(status, this.#options.reply(rawHeadersOf(controller)));
     // With a length the first bytes are here already and go out together with the head; a stream may stay silent for long.

@@ -5,12 +5,15 @@ import type { VolumeRoutes } from "../ports.ts";
 import { alreadySent, type ForwardDeps, streamOf, takeBody } from "./forward.ts";
 import { operationHeaders, type RawHeaders, replyHeaders } from "./headers.ts";
 import type { ForwardEnv } from "./routes.ts";
-import { type NodeRequest, type Sent, send } from "./send.ts";
+import { type IsStale, type NodeRequest, type Sent, send } from "./send.ts";
 import { withoutParameters } from "./target.ts";
 
-/** The route remembered, and the one asked for after nobody was there. */
+/** The route remembered, and the one asked for after nobody was there, or somebody else. */
 const ATTEMPTS_MAX = 2;
 const RETRY_AFTER_MS = 1_000;
+const PROBE_MS = 5_000;
+/** Done twice they are as if done once. */
+const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 const NAME_MAX = 255;
 const PLACE = new RegExp(`^/v1/volumes/([^/?]+)(/(?:${api.VOLUME_PLANE_SEGMENTS.join("|")})(?:/[^?]*)?)(\\?.*)?$`, "s");
 
@@ -57,6 +60,7 @@ async function pass(deps: VolumeForwardDeps, c: Context<ForwardEnv>): Promise<Re
   const taken = await takeBody(incoming);
   const isHeld = taken === null || Buffer.isBuffer(taken);
   for (let attempt = 1; ; attempt++) {
+    const last = attempt === ATTEMPTS_MAX;
     const route = await deps.volumes.find(orgId, volume);
     const internal = internalHeaders(deps, orgId, requestId);
     const headers = [...operationHeaders(incoming.rawHeaders), ...internal];
@@ -66,19 +70,28 @@ async function pass(deps: VolumeForwardDeps, c: Context<ForwardEnv>): Promise<Re
       headers,
       body: isHeld ? taken : streamOf(taken),
     };
-    // A stream cannot be sent twice: whether somebody is there is asked before its first byte goes out.
+    // A stream cannot be sent twice: whether it is still he who is there is asked before its first byte goes out.
     const absent = isHeld ? null : await probe(deps, route, internal);
+    const stale = isHeld && !last ? isAnothers(route.volumeId) : null;
     const reply = (raw: readonly string[]): RawHeaders => replyHeaders(raw, requestId);
-    const sent = absent ?? (await send(deps.nodes.to(route.url), request, outgoing, { reply, catchStale: false }));
-    if (sent.kind === "answered" || sent.kind === "stale") return alreadySent(sent.status);
+    const sent = absent ?? (await send(deps.nodes.to(route.url), request, outgoing, { reply, stale }));
+    if (sent.kind === "answered") return alreadySent(sent.status);
     deps.volumes.forget(route.volumeId);
-    deps.logger.warn({ volumeId: route.volumeId, err: sent.cause, kind: sent.kind, attempt }, "the content of a volume was not served");
-    if (sent.kind === "unsent" && attempt < ATTEMPTS_MAX) continue;
-    throw unreachable(route.volumeId, sent.kind, sent.cause);
+    const cause = sent.kind === "stale" ? new Error(`somebody else answers at ${route.url}`) : sent.cause;
+    deps.logger.warn({ volumeId: route.volumeId, err: cause, kind: sent.kind, attempt }, "the content of a volume was not served");
+    const mayRepeat = sent.kind !== "broken" || (isHeld && SAFE_METHODS.has(request.method));
+    if (mayRepeat && !last) continue;
+    throw unreachable(route.volumeId, sent.kind, cause);
   }
 }
 
-function unreachable(volumeId: string, kind: "unsent" | "broken", cause: Error): Error {
+/** Another process may have got the port of one that has ended: what it says is not about this volume, and it has done nothing with it. */
+const isAnothers =
+  (volumeId: string): IsStale =>
+  (_status, headers) =>
+    headers[api.VOLUME_HEADER] !== volumeId;
+
+function unreachable(volumeId: string, kind: Exclude<Sent["kind"], "answered">, cause: Error): Error {
   const message = kind === "broken" ? "It went away before it answered; the request may have been carried out." : undefined;
   return fault("volume.unreachable", { volumeId, retryAfterMs: RETRY_AFTER_MS }, { cause, ...(message !== undefined && { message }) });
 }
@@ -93,11 +106,12 @@ async function probe(
   deps: VolumeForwardDeps,
   { volumeId, url }: { volumeId: string; url: string },
   headers: RawHeaders,
-): Promise<Extract<Sent, { kind: "unsent" }> | null> {
+): Promise<Extract<Sent, { kind: "unsent" | "stale" }> | null> {
   try {
-    const { body } = await deps.nodes.to(url).request({ method: "GET", path: `/volumes/${volumeId}`, headers });
-    await body.dump();
-    return null;
+    const signal = AbortSignal.timeout(PROBE_MS);
+    const answer = await deps.nodes.to(url).request({ method: "GET", path: `/volumes/${volumeId}`, headers, signal });
+    await answer.body.dump();
+    return isAnothers(volumeId)(answer.statusCode, answer.headers) ? { kind: "stale", status: answer.statusCode } : null;
   } catch (cause) {
     return { kind: "unsent", cause: cause instanceof Error ? cause : new Error(String(cause)) };
   }
